@@ -1,1 +1,37 @@
-//! Placeholder.
+//! What flows through watershed, the contract of its components, and the engine that runs them.
+//!
+//! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
+//! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `engine.rs`, `delivery.rs`;
+//! then, when you need them, `otlp.rs`, `telemetry.rs`, `budget.rs`.
+
+mod batch;
+mod budget;
+mod component;
+mod context;
+pub mod json_text;
+mod metadata;
+pub mod otlp;
+mod outlet;
+mod receipt;
+mod registry;
+mod shutdown;
+mod telemetry;
+
+pub use batch::{
+    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
+    LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
+    Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, Value,
+};
+pub use budget::{Budget, BudgetExceeded, Reservation};
+pub use component::{
+    ExportError, Exporter, ExporterConfig, Out, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig,
+    Refusal, RunError, StartError, State,
+};
+pub use context::{Context, Shared};
+pub use metadata::Metadata;
+pub use outlet::Outlet;
+pub use registry::{
+    Description, ExporterFactory, ProcessorFactory, ReceiverFactory, Registry, exporter, processor, receiver,
+};
+pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
+pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};

@@ -1,0 +1,330 @@
+//! What flows: a batch of log records, spans or data points as a flat arena.
+//!
+//! A batch is a short list of *parts*, each of them one decoded message: its bytes as received, and rows of
+//! fixed size that point into them. Merging batches joins the lists; cloning copies pointers; a part that is
+//! shared is copied by the first write to it.
+//!
+//! Read in this order: `part` (the rows), `buffer` and `attributes` (what they point to), `record` and
+//! `metrics` (reading), `edit` (changing), `builder` (making new ones).
+
+mod attributes;
+mod buffer;
+mod builder;
+mod edit;
+mod metrics;
+mod part;
+mod record;
+mod value;
+
+use std::sync::Arc;
+
+pub use attributes::Attributes;
+pub(crate) use attributes::{Attr, AttrRange, KeyId};
+pub(crate) use buffer::{Buffer, Text, is_utf8};
+pub use builder::BatchBuilder;
+pub use edit::{AttributesMut, RecordMut, RecordsMut};
+pub(crate) use metrics::{
+    BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,
+};
+pub use metrics::{DataPoint, Exemplar, Metric, MetricKind, Number, PointValue, Quantile};
+pub(crate) use part::{
+    EventRow, Holder, LinkRow, LogRow, Part, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows,
+};
+pub use record::{LogRecord, Record, Resource, Scope, Span, SpanEvent, SpanLink};
+pub(crate) use value::Stored;
+pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
+
+use crate::budget::Reservation;
+use crate::component::Refusal;
+use crate::metadata::Metadata;
+use crate::otlp::{DecodeError, decode, encode};
+use crate::receipt::Receipt;
+
+/// The kind of telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    /// Log records.
+    Logs,
+    /// Spans.
+    Traces,
+    /// Data points.
+    Metrics,
+}
+
+impl Signal {
+    /// All signals.
+    pub const ALL: [Self; 3] = [Self::Logs, Self::Traces, Self::Metrics];
+
+    /// `logs`, `traces` or `metrics`, as configuration files name them.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// `log_records`, `spans` or `metric_points`, as metric names call the items.
+    #[must_use]
+    pub const fn items(self) -> &'static str {
+        match self {
+            Self::Logs => "log_records",
+            Self::Traces => "spans",
+            Self::Metrics => "metric_points",
+        }
+    }
+}
+
+impl std::fmt::Display for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Log records, spans or data points that travel together. Cheap to clone; copied on the first write.
+#[derive(Clone)]
+pub struct Batch {
+    signal: Signal,
+    parts: Vec<Arc<Part>>,
+    receipts: Vec<Receipt>,
+    metadata: Option<Arc<Metadata>>,
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new(signal: Signal) -> Self {
+        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None }
+    }
+
+    /// Decodes an OTLP request message (`Export…ServiceRequest`) in protobuf.
+    ///
+    /// # Errors
+    /// Says where the bytes are not what they should be.
+    pub fn from_otlp(signal: Signal, message: bytes::Bytes) -> Result<Self, DecodeError> {
+        Ok(Self::from_part(decode(signal, message)?))
+    }
+
+    /// Starts a new batch, to be filled record by record.
+    #[must_use]
+    pub fn builder(signal: Signal) -> BatchBuilder {
+        BatchBuilder::new(signal)
+    }
+
+    pub(crate) fn from_part(part: Part) -> Self {
+        let signal = part.signal();
+        let parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
+        Self { signal, parts, receipts: Vec::new(), metadata: None }
+    }
+
+    /// The batch as an OTLP request message in protobuf. What nobody changed is copied as it was received,
+    /// unknown fields included; a message that nobody changed at all is not even copied.
+    #[must_use]
+    pub fn to_otlp(&self) -> bytes::Bytes {
+        encode(self.parts.iter().map(Arc::as_ref))
+    }
+
+    /// The signal.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// Items: log records, spans or data points.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+
+    /// Whether there are no items.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.len() == 0)
+    }
+
+    /// Bytes of memory that the batch keeps alive.
+    #[must_use]
+    pub fn memory_size(&self) -> usize {
+        self.parts.iter().map(|part| part.memory_size()).sum()
+    }
+
+    /// What the sender's connection said about itself, if the receiver was asked to keep it.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&Arc<Metadata>> {
+        self.metadata.as_ref()
+    }
+
+    /// Sets what the sender's connection said about itself.
+    pub fn set_metadata(&mut self, metadata: Option<Arc<Metadata>>) {
+        self.metadata = metadata;
+    }
+
+    /// Ties counted memory to the batch: it goes back to the budget when the last copy is gone.
+    pub fn set_reservation(&mut self, reservation: Reservation) {
+        let reservation = Arc::new(reservation);
+        for part in &mut self.parts {
+            Arc::make_mut(part).reservation = Some(Arc::clone(&reservation));
+        }
+    }
+
+    /// The records, to be read, whatever the signal.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.parts.iter().flat_map(|part| (0..part.len()).map(move |row| Record { part, row }))
+    }
+
+    /// The log records; none for another signal.
+    pub fn logs(&self) -> impl Iterator<Item = LogRecord<'_>> {
+        self.records().filter_map(Record::log)
+    }
+
+    /// The spans; none for another signal.
+    pub fn spans(&self) -> impl Iterator<Item = Span<'_>> {
+        self.records().filter_map(Record::span)
+    }
+
+    /// The data points; none for another signal.
+    pub fn points(&self) -> impl Iterator<Item = DataPoint<'_>> {
+        self.records().filter_map(Record::point)
+    }
+
+    /// The records, to be changed, one in hand at a time.
+    pub fn records_mut(&mut self) -> RecordsMut<'_> {
+        RecordsMut { parts: self.parts.iter_mut(), part: None, row: 0 }
+    }
+
+    /// Calls `change` for each resource. A change serves all records of the resource.
+    pub fn resources_mut(&mut self, mut change: impl FnMut(&mut AttributesMut<'_>)) {
+        for part in &mut self.parts {
+            let part = Arc::make_mut(part);
+            for index in 0..part.resources.len() {
+                change(&mut AttributesMut { part, holder: Holder::Resource(index) });
+            }
+        }
+    }
+
+    /// Calls `change` for each instrumentation scope. A change serves all records of the scope.
+    pub fn scopes_mut(&mut self, mut change: impl FnMut(&mut AttributesMut<'_>)) {
+        for part in &mut self.parts {
+            let part = Arc::make_mut(part);
+            for index in 0..part.scopes.len() {
+                change(&mut AttributesMut { part, holder: Holder::Scope(index) });
+            }
+        }
+    }
+
+    /// Calls `change` for the attributes of each span event and each link; does nothing for other signals.
+    pub fn events_and_links_mut(&mut self, mut change: impl FnMut(&mut AttributesMut<'_>)) {
+        for part in &mut self.parts {
+            let part = Arc::make_mut(part);
+            for holder in part::event_and_link_holders(part) {
+                change(&mut AttributesMut { part, holder });
+            }
+        }
+    }
+
+    /// Keeps the records for which `keep` says so, in order.
+    ///
+    /// ```
+    /// # use watershed_pipeline::{Batch, Signal};
+    /// # let mut batch = Batch::builder(Signal::Logs).record(|log| log.set_severity_number(5)).build();
+    /// batch.retain(|record| record.log().is_some_and(|log| log.severity_number() >= 9));
+    /// assert!(batch.is_empty());
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(Record<'_>) -> bool) {
+        for part in &mut self.parts {
+            let wanted: Vec<bool> = (0..part.len()).map(|row| keep(Record { part, row })).collect();
+            if wanted.iter().all(|keep| *keep) {
+                continue;
+            }
+            let mut wanted = wanted.into_iter();
+            Arc::make_mut(part).retain(|_, _| wanted.next().unwrap_or(true));
+        }
+        self.parts.retain(|part| part.len() > 0);
+    }
+
+    /// Adds another batch's records behind one's own, without copying either.
+    ///
+    /// # Panics
+    /// Never; a batch of another signal is a mistake of the caller that debug builds assert.
+    pub fn append(&mut self, mut other: Self) {
+        debug_assert_eq!(self.signal, other.signal, "batches of different signals can't be merged");
+        self.parts.append(&mut other.parts);
+        self.receipts.append(&mut other.receipts);
+    }
+
+    /// Splits off the records after the first `count`, if there are more.
+    #[must_use]
+    pub fn split_off(&mut self, count: usize) -> Option<Self> {
+        if self.len() <= count {
+            return None;
+        }
+        let mut rest = self.clone();
+        let mut position = 0;
+        rest.retain(|_| {
+            position += 1;
+            position > count
+        });
+        let mut position = 0;
+        self.retain(|_| {
+            position += 1;
+            position <= count
+        });
+        Some(rest)
+    }
+
+    /// Splits the records by a number below `count` that `choose` gives each; empty batches are left out.
+    #[must_use]
+    pub fn partition(self, count: usize, choose: impl Fn(Record<'_>) -> usize) -> Vec<(usize, Self)> {
+        let chosen: Vec<usize> = self.records().map(&choose).collect();
+        let Some(first) = chosen.first().copied() else { return Vec::new() };
+        if chosen.iter().all(|number| *number == first) {
+            return vec![(first, self)];
+        }
+        let one = |number: usize| {
+            let mut part = self.clone();
+            let mut numbers = chosen.iter();
+            part.retain(|_| numbers.next() == Some(&number));
+            (!part.is_empty()).then_some((number, part))
+        };
+        (0..count).filter_map(one).collect()
+    }
+
+    /// Copies the records into buffers of their own, when what is left is a small part of what was received.
+    ///
+    /// A processor that keeps records for long calls this, so that a few of them do not hold a large request.
+    pub fn compact(&mut self) {
+        let message = self.to_otlp();
+        let large = message.len().saturating_mul(2) < self.memory_size();
+        if large && let Ok(part) = decode(self.signal, message) {
+            self.parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
+        }
+    }
+
+    pub(crate) fn add_receipt(&mut self, receipt: Receipt) {
+        self.receipts.push(receipt);
+    }
+
+    /// Takes over responsibility from the senders: they are answered as soon as nobody else holds their receipts.
+    ///
+    /// A processor that holds records for longer than a client waits calls this, and documents what a crash loses.
+    pub fn take_custody(&mut self) {
+        self.receipts.clear();
+    }
+
+    /// Tells the senders that the batch could not be taken.
+    pub(crate) fn refuse(&self, refusal: &Refusal) {
+        for receipt in &self.receipts {
+            receipt.refuse(refusal.clone());
+        }
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch")
+            .field("signal", &self.signal)
+            .field("items", &self.len())
+            .finish_non_exhaustive()
+    }
+}

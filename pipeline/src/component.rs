@@ -1,0 +1,299 @@
+//! The contract between the engine and its components: three traits for what runs, three for its settings.
+//!
+//! The settings type *is* the factory: serde reads it (so most mistakes have a position), and `build` makes
+//! the running thing. A component never starts a task of its own, never queues, never retries and never counts
+//! what passes through it: the engine does all of that around it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use watershed_config::BuildError;
+
+use crate::batch::{Batch, Record};
+use crate::context::Context;
+use crate::outlet::Outlet;
+use crate::shutdown::Shutdown;
+
+/// Takes telemetry in from outside and hands it to an [`Outlet`].
+///
+/// The engine calls `bind` on every receiver before it calls `run` on any, so that a port that is taken
+/// stops the start before data flows.
+#[async_trait]
+pub trait Receiver: Send + 'static {
+    /// Takes what must be had before data may flow: ports, files, permissions.
+    ///
+    /// # Errors
+    /// Returns the reason, with what to do; the process then stops with exit code 1.
+    async fn bind(&mut self) -> Result<(), StartError>;
+
+    /// Where the receiver listens after `bind`, by protocol name. Empty for one that does not listen.
+    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        Vec::new()
+    }
+
+    /// Works until told to stop, then finishes what it has begun and returns.
+    ///
+    /// A client is answered with the result of [`Outlet::send`] and never earlier.
+    ///
+    /// # Errors
+    /// An error stops the whole process with this reason: a receiver does not limp on.
+    async fn run(self: Box<Self>, outlet: Outlet, shutdown: Shutdown) -> Result<(), RunError>;
+}
+
+/// Changes, drops or holds what passes. Synchronous: no task, no clock, no I/O; time is an argument.
+pub trait Processor: Send + 'static {
+    /// Takes one batch and pushes what goes on to `out`, in order.
+    fn process(&mut self, batch: Batch, now: Instant, out: &mut Out);
+
+    /// When `tick` wants to be called next; `None` means never.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Called soon after the deadline has passed.
+    fn tick(&mut self, _now: Instant, _out: &mut Out) {}
+
+    /// The input has ended: pushes out whatever is still held.
+    fn drain(&mut self, _now: Instant, _out: &mut Out) {}
+
+    /// Items held at this moment, for the conservation of counts.
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+/// Sends batches to one destination. One attempt a call: no queue, no retry, no timeout of its own.
+#[async_trait]
+pub trait Exporter: Send + Sync + 'static {
+    /// Called once before any data flows, after every component is built.
+    ///
+    /// # Errors
+    /// Returns the reason, with what to do; the process then stops with exit code 1. A far end that is merely
+    /// down is not an error here.
+    async fn start(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Makes one attempt to deliver the batch.
+    ///
+    /// # Errors
+    /// See [`ExportError`]: each variant names the engine's reaction.
+    async fn export(&self, batch: &Batch) -> Result<(), ExportError>;
+
+    /// Called about once a second, and before the stop: writes out what is buffered.
+    ///
+    /// # Errors
+    /// As for `export`.
+    async fn flush(&self) -> Result<(), ExportError> {
+        Ok(())
+    }
+}
+
+/// The settings of a receiver.
+pub trait ReceiverConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// File name, YAML key, metric label and heading of the manual.
+    const TYPE: &'static str;
+    /// Other names that configuration files may use.
+    const ALIASES: &'static [&'static str] = &[];
+    /// The text of the component's source file, whose module comment is its page in the manual.
+    const SOURCE: &'static str;
+    /// What `build` returns.
+    type Receiver: Receiver;
+
+    /// Makes the running receiver. Only cross-field checks happen here.
+    ///
+    /// # Errors
+    /// Names the field, the value and the fix.
+    fn build(&self, cx: &Context) -> Result<Self::Receiver, BuildError>;
+}
+
+/// The settings of a processor.
+pub trait ProcessorConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// File name, YAML key, metric label and heading of the manual.
+    const TYPE: &'static str;
+    /// Other names that configuration files may use.
+    const ALIASES: &'static [&'static str] = &[];
+    /// The text of the component's source file, whose module comment is its page in the manual.
+    const SOURCE: &'static str;
+    /// What `build` returns.
+    type Processor: Processor;
+
+    /// Makes one running processor. Called once a lane, or once in all when the state is global.
+    ///
+    /// # Errors
+    /// Names the field, the value and the fix.
+    fn build(&self, cx: &Context) -> Result<Self::Processor, BuildError>;
+
+    /// What the processor remembers from batch to batch, which decides how it is spread over lanes.
+    fn state(&self) -> State {
+        State::None
+    }
+}
+
+/// The settings of an exporter.
+pub trait ExporterConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// File name, YAML key, metric label and heading of the manual.
+    const TYPE: &'static str;
+    /// Other names that configuration files may use.
+    const ALIASES: &'static [&'static str] = &[];
+    /// The text of the component's source file, whose module comment is its page in the manual.
+    const SOURCE: &'static str;
+    /// Whether batches leave the machine or stay: the default of the sending queue and of the timeout.
+    const REACH: Reach;
+    /// What `build` returns.
+    type Exporter: Exporter;
+
+    /// Makes the running exporter. Only cross-field checks happen here.
+    ///
+    /// # Errors
+    /// Names the field, the value and the fix.
+    fn build(&self, cx: &Context) -> Result<Self::Exporter, BuildError>;
+}
+
+/// What a processor remembers from batch to batch.
+#[derive(Clone, Copy)]
+pub enum State {
+    /// Nothing that another lane would have to see: one instance a lane.
+    None,
+    /// State by key: one instance a lane; the engine splits each batch so that a key always meets the same lane.
+    Keyed(fn(&Record<'_>) -> u64),
+    /// State of the whole stream: one instance behind a lock, shared by all lanes.
+    Global,
+}
+
+/// Where an exporter's batches go, which decides what stands in front of it by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Written by this process at once (terminal, local file): no queue and no timeout unless asked for.
+    Local,
+    /// Sent over a network: queue, retry, and this timeout for one attempt.
+    Network {
+        /// The default of `timeout`.
+        timeout: Duration,
+    },
+}
+
+/// Where a processor puts what goes on; the engine empties it after each call.
+#[derive(Default)]
+pub struct Out {
+    pub(crate) passed: Vec<Batch>,
+    pub(crate) derived: Vec<Batch>,
+    pub(crate) refused: Option<Refusal>,
+}
+
+impl Out {
+    /// Passes a batch on to the next processor, or to the exporters after the last one.
+    pub fn push(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.passed.push(batch);
+        }
+    }
+
+    /// Sends new telemetry to the pipelines that name this processor among their receivers.
+    pub fn derive(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.derived.push(batch);
+        }
+    }
+
+    /// Refuses the batch in hand: its sender is told, and may send it again.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refused.get_or_insert(refusal);
+    }
+
+    /// What has been passed on so far, emptied. For tests and for the engine.
+    pub fn take(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.passed)
+    }
+
+    /// What has been derived so far, emptied. For tests and for the engine.
+    pub fn take_derived(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.derived)
+    }
+}
+
+/// Why a batch was not taken; the receiver tells its client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Temporary: the client may send the same data again.
+    #[error("{reason}")]
+    Retry {
+        /// What is short, in words for the client.
+        reason: String,
+        /// When trying again makes sense, if known.
+        after: Option<Duration>,
+    },
+    /// Final: the same data will be refused again.
+    #[error("{reason}")]
+    Final {
+        /// What is wrong with the data, in words for the client.
+        reason: String,
+    },
+}
+
+/// Why a component could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address}; is another process using the port?")]
+    Bind {
+        /// The address asked for.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Any other reason, in words, with what to do.
+    #[error("{0}")]
+    Other(String),
+    /// An input or output error.
+    #[error("{what}")]
+    Io {
+        /// What was being done, and to what.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a running component cannot go on. It stops the process.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RunError(pub String);
+
+/// What the far end made of one attempt; each variant is one reaction of the engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// Try the same batch again, not before `after` if the far end named a time.
+    #[error("{reason}")]
+    Retry {
+        /// What happened, with the far end's own words.
+        reason: String,
+        /// The wait that the far end asked for.
+        after: Option<Duration>,
+    },
+    /// The far end will never take `count` items of this batch; the others are delivered.
+    #[error("{reason}")]
+    Reject {
+        /// Items refused for good.
+        count: usize,
+        /// What happened, with the far end's own words.
+        reason: String,
+    },
+    /// The message is too large for the far end: halve the batch and try again.
+    #[error("{reason}")]
+    TooLarge {
+        /// What happened, with the far end's own words.
+        reason: String,
+    },
+    /// Nothing that this exporter sends can succeed; the process stops with this reason.
+    #[error("{reason}")]
+    Fatal {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}

@@ -1,0 +1,80 @@
+//! How the sender of a batch learns what became of it.
+//!
+//! A receipt travels with the batch and with everything made from it: copies, parts, merged batches. When the
+//! last holder lets go, the sender is told: taken, or refused if any holder said so. A processor that drops
+//! records on purpose just drops them; an exporter's queue lets go once it has taken responsibility.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::component::Refusal;
+
+/// The travelling half: dropping the last clone answers the sender.
+#[derive(Clone)]
+pub(crate) struct Receipt(#[expect(dead_code, reason = "held for its drop")] Arc<Answer>, Arc<Verdict>);
+
+type Verdict = Mutex<Option<Refusal>>;
+
+struct Answer {
+    verdict: Arc<Verdict>,
+    sender: Option<oneshot::Sender<Result<(), Refusal>>>,
+}
+
+/// The waiting half.
+pub(crate) struct Waiter(oneshot::Receiver<Result<(), Refusal>>);
+
+/// Makes both halves.
+pub(crate) fn receipt() -> (Receipt, Waiter) {
+    let (sender, receiver) = oneshot::channel();
+    let verdict = Arc::new(Verdict::default());
+    let answer = Arc::new(Answer { verdict: Arc::clone(&verdict), sender: Some(sender) });
+    (Receipt(answer, verdict), Waiter(receiver))
+}
+
+impl Receipt {
+    /// Says that this holder could not take the batch. The first refusal is the one the sender hears.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = self.sender.take() {
+            // A sender that no longer waits (a client that hung up) needs no answer.
+            drop(sender.send(verdict.map_or(Ok(()), Err)));
+        }
+    }
+}
+
+impl Waiter {
+    /// Waits until the last receipt is gone.
+    pub(crate) async fn answer(self) -> Result<(), Refusal> {
+        self.0.await.unwrap_or(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_answer_comes_with_the_last_clone_and_keeps_the_first_refusal() {
+        let (receipt, waiter) = receipt();
+        let copy = receipt.clone();
+        receipt.refuse(Refusal::Final { reason: "first".into() });
+        drop(receipt);
+        copy.refuse(Refusal::Final { reason: "second".into() });
+        drop(copy);
+        assert_eq!(waiter.answer().await, Err(Refusal::Final { reason: "first".into() }));
+    }
+
+    #[tokio::test]
+    async fn letting_go_without_a_word_means_taken() {
+        let (receipt, waiter) = receipt();
+        drop(receipt);
+        assert_eq!(waiter.answer().await, Ok(()));
+    }
+}
