@@ -301,6 +301,14 @@ impl Batch {
         }
     }
 
+    /// Has everything written from its fields, nothing copied.
+    #[cfg(test)]
+    pub(crate) fn forget_received(&mut self) {
+        for part in &mut self.parts {
+            Arc::make_mut(part).forget_received();
+        }
+    }
+
     pub(crate) fn add_receipt(&mut self, receipt: Receipt) {
         self.receipts.push(receipt);
     }

@@ -19,6 +19,9 @@ pub(crate) struct ResourceRow {
     pub(crate) schema_url: Text,
     /// The bytes of the `Resource` message, unless changed.
     pub(crate) raw: Text,
+    /// The bytes of the `Resource` message as received, if it names entities. These are never looked at, only
+    /// copied along.
+    pub(crate) entities: Text,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -362,6 +365,26 @@ impl Part {
         if let Some(attr) = self.attrs.get_mut(range.indices()).and_then(|own| own.get_mut(position)) {
             attr.value = value;
             self.touch(holder);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forget_received(&mut self) {
+        self.pristine = false;
+        self.resources.iter_mut().for_each(|row| row.raw = Text::NONE);
+        self.scopes.iter_mut().for_each(|row| row.raw = Text::NONE);
+        match &mut self.rows {
+            Rows::Logs(rows) => rows.iter_mut().for_each(|row| row.raw = Text::NONE),
+            Rows::Spans(rows) => {
+                rows.spans.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.events.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.links.iter_mut().for_each(|row| row.raw = Text::NONE);
+            }
+            Rows::Metrics(rows) => {
+                rows.metrics.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.points.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.exemplars.iter_mut().for_each(|row| row.raw = Text::NONE);
+            }
         }
     }
 

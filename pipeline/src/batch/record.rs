@@ -102,6 +102,7 @@ static NO_RESOURCE: ResourceRow = ResourceRow {
     dropped_attributes: 0,
     schema_url: Text::NONE,
     raw: Text::NONE,
+    entities: Text::NONE,
 };
 
 static NO_SCOPE: ScopeRow = ScopeRow {

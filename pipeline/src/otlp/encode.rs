@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::nested::stored_backwards;
-use super::wire::BackwardWriter;
+use super::wire::{BYTES, BackwardWriter, Reader, tag};
 use crate::batch::{
     AttrRange, EventRow, ExemplarRow, ExponentialRow, LinkRow, LogRow, MetricKind, MetricRow, MetricRows,
     Number, Part, PointData, PointRow, Quantile, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows, Stored,
@@ -50,7 +50,8 @@ impl PartEncoder<'_> {
         }
     }
 
-    /// Writes rows within the scopes and resources they belong to. Rows of one scope stand together.
+    /// Writes rows within the scopes and resources they belong to, leaving out those in which nothing is left.
+    /// Rows of one scope stand together.
     fn groups<R>(&mut self, rows: &[R], scope_of: fn(&R) -> u32, mut write: impl FnMut(&mut Self, &R)) {
         let none = ScopeRow::default();
         let part = self.part;
@@ -62,6 +63,7 @@ impl PartEncoder<'_> {
             let resource = part.resources.get(resource_index as usize).unwrap_or(&default);
             let group = self.out.mark();
             self.out.text_field(3, part.buffer.bytes(resource.schema_url));
+            let scopes = self.out.mark();
             while let Some(last) =
                 rest.last().filter(|row| scope_row(scope_of(row)).resource == resource_index)
             {
@@ -69,21 +71,31 @@ impl PartEncoder<'_> {
                 let scope = scope_row(index);
                 let scope_group = self.out.mark();
                 self.out.text_field(3, part.buffer.bytes(scope.schema_url));
+                let records = self.out.mark();
                 while let Some((row, before)) = rest.split_last().filter(|(row, _)| scope_of(row) == index) {
                     write(self, row);
                     rest = before;
                 }
-                self.scope(scope);
-                self.out.close(scope_group, 2);
+                if self.out.mark() == records {
+                    self.out.rewind(scope_group);
+                } else {
+                    self.scope(scope);
+                    self.out.close(scope_group, 2);
+                }
             }
-            self.resource(resource);
-            self.out.close(group, 1);
+            if self.out.mark() == scopes {
+                self.out.rewind(group);
+            } else {
+                self.resource(resource);
+                self.out.close(group, 1);
+            }
         }
     }
 
     fn resource(&mut self, row: &ResourceRow) {
         let mark = self.out.mark();
         if row.raw.is_none() {
+            self.entities(row.entities);
             self.out.varint_field(2, u64::from(row.dropped_attributes));
             self.attributes(1, row.attrs);
         } else {
@@ -91,6 +103,23 @@ impl PartEncoder<'_> {
         }
         if self.out.mark() != mark {
             self.out.close(mark, 1);
+        }
+    }
+
+    /// Copies the entity references out of a resource's received bytes.
+    fn entities(&mut self, received: Text) {
+        const ENTITY_REFS: u32 = tag(3, BYTES);
+        let mut found = Vec::new();
+        let mut reader = Reader::new(self.part.buffer.bytes(received), "Resource");
+        while let Ok(Some(tag)) = reader.next_tag() {
+            match tag {
+                ENTITY_REFS => found.extend(reader.nested("EntityRef").map(|entity| entity.rest())),
+                other if reader.skip(other, 0).is_err() => break,
+                _ => {}
+            }
+        }
+        for entity in found.into_iter().rev() {
+            self.out.bytes_field(3, entity);
         }
     }
 
