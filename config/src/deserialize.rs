@@ -1,10 +1,10 @@
 //! From a [`Node`] to any type that serde can read, with the rules for text, numbers and empty values.
 
 use serde::{
-    Deserializer,
+    Deserialize, Deserializer,
     de::{
         DeserializeSeed, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-        VariantAccess, Visitor,
+        VariantAccess, Visitor, value::MapDeserializer,
     },
 };
 use serde_yaml::Value;
@@ -376,22 +376,14 @@ struct Content<'de> {
 }
 
 impl<'de> Content<'de> {
-    fn read<T>(
-        self,
-        with: impl FnOnce(NodeDeserializer<'de>) -> Result<T, Problem>,
-        without: impl FnOnce() -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        match self.node {
-            Some(node) => with(NodeDeserializer::new(node))
-                .map_err(|problem| problem.under(Step::Key(self.name.to_owned()))),
-            None => without(),
-        }
+    /// Adds the alternative's name to the way that led to a problem inside it.
+    fn located<T>(name: &str, result: Result<T, Problem>) -> Result<T, Problem> {
+        result.map_err(|problem| problem.under(Step::Key(name.to_owned())))
     }
 
     fn needs_settings<T>(name: &str) -> Result<T, Problem> {
-        Err(Problem::new(Reason::Message(format!(
-            "`{name}` needs settings of its own; write them below `{name}:`"
-        ))))
+        let message = format!("`{name}` needs settings of its own; write them below `{name}:`");
+        Err(Problem::new(Reason::Message(message)))
     }
 }
 
@@ -399,24 +391,23 @@ impl<'de> VariantAccess<'de> for Content<'de> {
     type Error = Problem;
 
     fn unit_variant(self) -> Result<(), Problem> {
-        self.read(|node| serde::Deserialize::deserialize(node), || Ok(()))
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
         match self.node {
-            Some(_) => self.read(|node| seed.deserialize(node), || Self::needs_settings("")),
-            None => {
-                let empty =
-                    serde::de::value::MapDeserializer::<_, Problem>::new(std::iter::empty::<(&str, &str)>());
-                let name = self.name;
-                seed.deserialize(empty).or_else(|_| Self::needs_settings(name))
-            }
+            Some(node) => Self::located(self.name, Deserialize::deserialize(NodeDeserializer::new(node))),
+            None => Ok(()),
         }
     }
 
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
+        let Some(node) = self.node else {
+            let empty = MapDeserializer::<_, Problem>::new(std::iter::empty::<(&str, &str)>());
+            return seed.deserialize(empty).or_else(|_| Self::needs_settings(self.name));
+        };
+        Self::located(self.name, seed.deserialize(NodeDeserializer::new(node)))
+    }
+
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Problem> {
-        let name = self.name;
-        self.read(|node| node.deserialize_tuple(length, visitor), || Self::needs_settings(name))
+        let Some(node) = self.node else { return Self::needs_settings(self.name) };
+        Self::located(self.name, NodeDeserializer::new(node).deserialize_tuple(length, visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -424,12 +415,7 @@ impl<'de> VariantAccess<'de> for Content<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        // The visitor is moved into one of two closures, so the choice is made before.
-        match self.node {
-            Some(node) => NodeDeserializer::new(node)
-                .deserialize_map(visitor)
-                .map_err(|problem| problem.under(Step::Key(self.name.to_owned()))),
-            None => visitor.visit_map(Entries::new(&[])),
-        }
+        let Some(node) = self.node else { return visitor.visit_map(Entries::new(&[])) };
+        Self::located(self.name, NodeDeserializer::new(node).deserialize_map(visitor))
     }
 }
