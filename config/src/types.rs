@@ -56,3 +56,31 @@ fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     text.split_at(end)
 }
+
+#[cfg(test)]
+mod tests {
+    use schemars::{JsonSchema, schema_for};
+
+    use super::{ByteSize, Endpoint, NonEmpty, Percentage, Period, Secret, ServerUrl};
+
+    #[derive(JsonSchema)]
+    struct Everything {
+        _size: ByteSize,
+        _period: Period,
+        _endpoint: Endpoint,
+        _url: ServerUrl,
+        _secret: Secret,
+        _share: Percentage,
+        _list: NonEmpty<Period>,
+    }
+
+    #[test]
+    fn the_schema_explains_every_type() {
+        let schema = schema_for!(Everything);
+        let definitions = schema.get("$defs").and_then(|definitions| definitions.as_object()).unwrap();
+        assert_eq!(definitions.len(), 7);
+        for (name, definition) in definitions {
+            assert!(definition.get("description").is_some(), "{name}");
+        }
+    }
+}

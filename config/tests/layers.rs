@@ -245,3 +245,13 @@ fn a_setting_that_could_not_be_expanded_is_not_missing_as_well() {
         "a.yaml:3:37: receivers.otlp.number: expected a whole number from 0 to 65535, found the text `many`"
     );
 }
+
+#[test]
+fn a_large_document_is_merged_in_reasonable_steps() {
+    // Quadratic work over this many keys would not end while anyone waits.
+    let many: String = (0..50_000).map(|index| format!("    k{index}: {index}\n")).collect();
+    let text = BASE
+        .replace("  otlp: {endpoint: a, ports: [1, 2], nested: {x: 1, y: 2}}\n", &format!("  otlp:\n{many}"));
+    let document = loaded(&[&text, &format!("receivers:\n  otlp:\n{many}")], &[]).document;
+    assert_eq!(document.receivers[0].1.keys().count(), 50_000);
+}
