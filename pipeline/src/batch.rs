@@ -4,16 +4,20 @@
 //! fixed size that point into them. Merging batches joins the lists; cloning copies pointers; a part that is
 //! shared is copied by the first write to it.
 //!
-//! Read in this order: `part` (the rows), `buffer` and `attributes` (what they point to), `record` and
-//! `metrics` (reading), `edit` (changing), `builder` (making new ones).
+//! Read in this order: `part` (the rows), `buffer` and `attributes` (what they point to), `record`, `log`,
+//! `span` and `points` (reading), `edit` and `texts` (changing), `builder` (making new ones).
 
 mod attributes;
 mod buffer;
 mod builder;
 mod edit;
+mod log;
 mod metrics;
 mod part;
+mod points;
 mod record;
+mod span;
+mod texts;
 mod value;
 
 use std::sync::Arc;
@@ -23,14 +27,18 @@ pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
+pub use log::LogRecord;
 pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,
 };
-pub use metrics::{DataPoint, Exemplar, Metric, MetricKind, Number, PointValue, Quantile};
+pub use metrics::{MetricKind, Number, Quantile};
 pub(crate) use part::{
     EventRow, Holder, LinkRow, LogRow, Part, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows,
 };
-pub use record::{LogRecord, Record, Resource, Scope, Span, SpanEvent, SpanLink};
+pub use points::{DataPoint, Exemplar, Metric, PointValue};
+pub use record::{Record, Resource, Scope};
+pub use span::{Span, SpanEvent, SpanLink};
+pub use texts::TextPlace;
 pub(crate) use value::Stored;
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 

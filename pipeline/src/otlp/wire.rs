@@ -7,7 +7,7 @@
 use crate::batch::{Text, is_utf8};
 
 /// Values may be nested this deep; an attribute's or a body's own value is at level 1.
-pub(crate) const DEPTH_MAX: usize = super::schema::NESTING_LIMIT as usize;
+pub(crate) const DEPTH_MAX: usize = super::schema::NESTING_LIMIT;
 
 /// What a message looks like when it is not what it should be, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
