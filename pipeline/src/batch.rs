@@ -4,7 +4,7 @@
 //! fixed size that point into them. Merging batches joins the lists; cloning copies pointers; a part that is
 //! shared is copied by the first write to it.
 //!
-//! Read in this order: `part` (the rows), `buffer` and `attributes` (what they point to), `record`, `log`,
+//! Read in this order: `part` and `rows`, `buffer` and `attributes` (what they point to), `record`, `log`,
 //! `span` and `points` (reading), `edit` and `texts` (changing), `builder` (making new ones).
 
 mod attributes;
@@ -16,6 +16,7 @@ mod metrics;
 mod part;
 mod points;
 mod record;
+mod rows;
 mod span;
 mod texts;
 mod value;
@@ -32,11 +33,10 @@ pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,
 };
 pub use metrics::{MetricKind, Number, Quantile};
-pub(crate) use part::{
-    EventRow, Holder, LinkRow, LogRow, Part, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows,
-};
+pub(crate) use part::{Holder, Part};
 pub use points::{DataPoint, Exemplar, Metric, PointValue};
 pub use record::{Record, Resource, Scope};
+pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 pub use span::{Span, SpanEvent, SpanLink};
 pub use texts::TextPlace;
 pub(crate) use value::Stored;

@@ -2,9 +2,10 @@
 
 use super::attributes::Attributes;
 use super::log::LogRecord;
-use super::part::{Holder, LogRow, Part, Rows, SpanRow};
+use super::part::{Holder, Part};
 use super::points::DataPoint;
 use super::record::{Record, Resource, Scope};
+use super::rows::{LogRow, Rows, SpanRow};
 use super::span::Span;
 use super::value::{IntoValue, Value, store};
 

@@ -1,8 +1,9 @@
 //! Log records as they are read.
 
 use super::attributes::Attributes;
-use super::part::{LogRow, Part};
+use super::part::Part;
 use super::record::{Resource, Scope};
+use super::rows::LogRow;
 use super::value::Value;
 
 /// A log record, read only.

@@ -5,8 +5,9 @@ use super::buffer::Text;
 use super::metrics::{
     BucketsRow, ExemplarRow, MetricKind, MetricRow, MetricRows, Number, PointData, PointRow, Quantile,
 };
-use super::part::{Part, Rows};
+use super::part::Part;
 use super::record::{Resource, Scope};
+use super::rows::Rows;
 
 /// A metric, read only.
 #[derive(Clone, Copy)]

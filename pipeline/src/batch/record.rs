@@ -7,8 +7,9 @@ use super::Signal;
 use super::attributes::{AttrRange, Attributes};
 use super::buffer::Text;
 use super::log::LogRecord;
-use super::part::{Holder, Part, ResourceRow, Rows, ScopeRow};
+use super::part::{Holder, Part};
 use super::points::DataPoint;
+use super::rows::{ResourceRow, Rows, ScopeRow};
 use super::span::Span;
 use super::value::Value;
 

@@ -1,8 +1,9 @@
 //! Spans, their events and links, as they are read.
 
 use super::attributes::Attributes;
-use super::part::{EventRow, LinkRow, Part, Rows, SpanRow};
+use super::part::Part;
 use super::record::{Resource, Scope};
+use super::rows::{EventRow, LinkRow, Rows, SpanRow};
 use super::value::Value;
 
 /// A span, read only.

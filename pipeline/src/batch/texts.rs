@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Batch;
 use super::edit::RecordMut;
-use super::part::{Holder, Part, Rows};
+use super::part::{Holder, Part};
+use super::rows::Rows;
 use super::value::{AnyValue, Stored, Value};
 
 /// Where a text stands.

@@ -14,6 +14,7 @@
 
 mod decode;
 mod encode;
+mod value;
 mod wire;
 
 pub use self::wire::WireError;
