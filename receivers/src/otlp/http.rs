@@ -268,3 +268,277 @@ pub(crate) fn header_map<'s>(
     });
     pairs.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::request::Builder;
+    use libdeflater::{CompressionLvl, Compressor};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use watershed_pipeline::Refusal;
+
+    use super::super::testing::{Bench, Pieces, http_request, logs, send};
+    use super::*;
+
+    const JSON: &str = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"hi"}}]}]}]}"#;
+
+    fn post(content_type: &str) -> Builder {
+        Request::post("/v1/logs").header("host", "localhost").header("content-type", content_type)
+    }
+
+    fn body(bytes: impl AsRef<[u8]>) -> Pieces {
+        Bytes::copy_from_slice(bytes.as_ref()).into()
+    }
+
+    fn deflated(zlib: bool, data: &[u8]) -> Vec<u8> {
+        let mut compressor = Compressor::new(CompressionLvl::default());
+        let mut out = vec![0; compressor.gzip_compress_bound(data.len())];
+        let length = if zlib {
+            compressor.zlib_compress(data, &mut out).unwrap()
+        } else {
+            compressor.gzip_compress(data, &mut out).unwrap()
+        };
+        out.truncate(length);
+        out
+    }
+
+    #[tokio::test]
+    async fn protobuf_and_json_are_taken_and_answered_in_kind() {
+        let bench = Bench::both().await;
+        let message = logs(10);
+        let cases = [
+            ("application/x-protobuf", message.clone(), ""),
+            ("Application/X-Protobuf; charset=x", message, ""),
+            ("application/json", JSON.into(), "{}"),
+            ("application/json; charset=utf-8", JSON.into(), "{}"),
+        ];
+        for (content_type, request, expected) in cases {
+            let answer = send(bench.http(), post(content_type).body(body(request)).unwrap()).await;
+            assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, expected), "{content_type}");
+            assert!(content_type.to_lowercase().starts_with(answer.header("content-type")));
+        }
+        assert_eq!(bench.probe.items(), 22);
+        bench.probe.batches.lock().unwrap().clear();
+        assert_eq!(bench.budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn http_2_is_spoken_with_prior_knowledge_and_bodies_may_come_in_any_pieces() {
+        let bench = Bench::both().await;
+        let message = logs(1000);
+        for size in [1, 100, 100_000] {
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                let request = post("application/x-protobuf")
+                    .uri("http://localhost/v1/logs")
+                    .version(version)
+                    .body(Pieces::cut(&message, size))
+                    .unwrap();
+                let answer = send(bench.http(), request).await;
+                assert_eq!((answer.status, answer.version), (StatusCode::OK, version));
+            }
+        }
+        assert_eq!(bench.probe.items(), 6000);
+        assert_eq!(bench.probe.batches.lock().unwrap()[1].to_otlp(), message);
+    }
+
+    #[tokio::test]
+    async fn compressed_bodies_are_taken() {
+        let bench = Bench::both().await;
+        let message = logs(1000);
+        let cases = [
+            ("identity", message.to_vec()),
+            ("gzip", deflated(false, &message)),
+            ("GZIP", deflated(false, &message)),
+            ("deflate", deflated(true, &message)),
+            ("zlib", deflated(true, &message)),
+            ("zstd", zstd::bulk::compress(&message, 1).unwrap()),
+            (
+                "zstd",
+                [zstd::bulk::compress(&message, 1).unwrap(), zstd::bulk::compress(b"", 1).unwrap()].concat(),
+            ),
+        ];
+        for (name, compressed) in &cases {
+            let request = post("application/x-protobuf").header("content-encoding", *name);
+            let answer = send(bench.http(), request.body(body(compressed)).unwrap()).await;
+            assert_eq!(answer.status, StatusCode::OK, "{name} {}", answer.text());
+        }
+        assert_eq!(bench.probe.items(), cases.len() * 1000);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_taken_is_refused_with_its_status_and_reason() {
+        let bench =
+            Bench::start("protocols: {http: {endpoint: 'localhost:0', max_request_body_size: 1MiB}}").await;
+        let message = logs(1000);
+        let bomb = deflated(false, &vec![0; 1 << 26]);
+        let cut = deflated(false, &message);
+        let cut = &cut[..cut.len() - 20];
+        let two = [deflated(false, &message), deflated(false, b"more")].concat();
+        let accepted = "send `application/x-protobuf` or `application/json`";
+        let smaller = "send smaller batches or raise the limit";
+        let json = |builder: Builder, text: &[u8]| builder.body(body(text)).unwrap();
+        let post_json = || post("application/json");
+        let gzip = || post_json().header("content-encoding", "gzip");
+        let cases = [
+            (415, Request::post("/v1/logs").header("host", "a").body(body(JSON)).unwrap(), format!("the content type is missing; {accepted}")),
+            (415, json(post("text/plain"), b""), format!("the content type `text/plain` is not supported; {accepted}")),
+            (405, json(post_json().method("PUT"), b""), "the method `PUT` is not supported; use POST".into()),
+            (404, json(post_json().uri("/v1/log"), b""), "there is nothing at this path; use one of: /v1/logs, /v1/traces, /v1/metrics".into()),
+            (415, json(post_json().header("content-encoding", "br"), b""), "the content encoding `br` is not supported; use one of: gzip, zstd, zlib, deflate, identity".into()),
+            (400, json(post_json(), br#"{"resourceLogs":[{"scopeLogs":7}]}"#), "resourceLogs[0].scopeLogs: invalid type".into()),
+            (400, json(post_json(), b"{"), "ExportLogsServiceRequest: EOF while parsing".into()),
+            (400, json(gzip(), cut), "the request body is not valid gzip: it is damaged or cut off".into()),
+            (400, json(gzip(), b"short"), "the request body is not valid gzip: it is shorter than a header".into()),
+            (400, json(gzip(), &two), "the request body is not valid gzip: there is more data behind the first member; send one member".into()),
+            (413, json(gzip(), &bomb), format!("the request body is larger than 1048576 bytes after decompression; {smaller}")),
+            (413, json(post_json(), &vec![b' '; (1 << 20) + 1]), format!("the request body is larger than 1048576 bytes; {smaller}")),
+            (413, post_json().body(Pieces::cut(&vec![b' '; (1 << 20) + 1].into(), 10_000)).unwrap(), format!("the request body is larger than 1048576 bytes; {smaller}")),
+        ];
+        for (status, request, expected) in cases {
+            let is_json =
+                request.headers().get("content-type").is_some_and(|value| value == "application/json");
+            let answer = send(bench.http(), request).await;
+            assert_eq!(answer.status.as_u16(), status, "{expected} {}", answer.text());
+            let text = answer.text();
+            let text = if is_json {
+                assert_eq!(answer.header("content-type"), "application/json");
+                serde_json::from_str::<serde_json::Value>(&text).unwrap()["message"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            } else {
+                text
+            };
+            assert!(text.starts_with(&expected), "{text}");
+            let allow = if status == 405 { "POST" } else { "" };
+            assert_eq!((answer.header("allow"), answer.header("retry-after")), (allow, ""));
+        }
+        assert_eq!((bench.refused("invalid"), bench.refused("too_large"), bench.budget.used()), (5, 3, 0));
+    }
+
+    #[tokio::test]
+    async fn broken_protobuf_is_answered_in_protobuf() {
+        let bench = Bench::both().await;
+        let answer = send(bench.http(), http_request(&Bytes::from_static(b"\x0a\x05"))).await;
+        let text = "invalid protobuf at byte 2, in ExportLogsServiceRequest: the message ends in the middle of a field";
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.header("content-type"), "application/x-protobuf");
+        assert_eq!(answer.body, answer::status(3, text, None));
+    }
+
+    /// Sends headers alone and reads until the server closes.
+    async fn after_headers(address: SocketAddr, length: usize) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/logs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn without_memory_a_request_is_refused_before_its_body_is_read_and_the_connection_closes() {
+        let bench = Bench::both().await;
+        let taken = bench.budget.admit(8 << 20).unwrap();
+        let answer = after_headers(bench.http(), 1 << 20).await;
+        assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+        for header in ["retry-after: 1\r\n", "connection: close\r\n", "content-type: application/json\r\n"] {
+            assert!(answer.contains(header), "{answer}");
+        }
+        let text = r#"{"code":14,"message":"memory limit reached: 8388608 of 8388608 bytes are taken"#;
+        assert!(answer.contains(text), "{answer}");
+        assert_eq!(bench.refused("memory"), 1);
+        drop(taken);
+        assert!(after_headers(bench.http(), 21 << 20).await.starts_with("HTTP/1.1 413 "));
+        assert_eq!(bench.budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn after_a_refusal_with_a_short_body_the_connection_serves_on() {
+        let bench = Bench::both().await;
+        let mut stream = TcpStream::connect(bench.http()).await.unwrap();
+        let bad = "POST /v1/logs HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nbytes";
+        let good = format!(
+            "POST /v1/logs HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{JSON}",
+            JSON.len()
+        );
+        stream.write_all(format!("{bad}{good}").as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        assert!(answers.starts_with("HTTP/1.1 415 ") && answers.contains("HTTP/1.1 200 OK"), "{answers}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_pipelines_is_told() {
+        let bench = Bench::both().await;
+        let reason = "the queue is full".to_owned();
+        bench.probe.refuse(Refusal::Retry { reason, after: Some(Duration::from_millis(2500)) });
+        let answer = send(bench.http(), http_request(&logs(1))).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "3"));
+        assert_eq!(answer.body, answer::status(14, "the queue is full", None));
+        bench.probe.refuse(Refusal::Final { reason: "too old".into() });
+        let answer = send(bench.http(), http_request(&logs(1))).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (400, ""));
+        bench.probe.leave_out(Signal::Logs);
+        let answer = send(bench.http(), post("application/json").body(body(JSON)).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert!(answer.text().contains("add `otlp/edge` to the receivers of a logs pipeline"));
+    }
+
+    #[tokio::test]
+    async fn pages_of_allowed_origins_may_send() {
+        let yaml = "protocols: {http: {endpoint: 'localhost:0', response_headers: {x-served-by: edge}, cors: \
+                    {allowed_origins: ['https://*.example'], allowed_headers: [x-token], max_age: 60}}}";
+        let bench = Bench::start(yaml).await;
+        let preflight = |origin: &str| {
+            let request = post("").method("OPTIONS").header("origin", origin);
+            request.header("access-control-request-method", "POST").body(body("")).unwrap()
+        };
+        let answer = send(bench.http(), preflight("https://a.example")).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        for (name, value) in [
+            ("access-control-allow-origin", "https://a.example"),
+            ("access-control-allow-methods", "POST"),
+            ("access-control-allow-headers", "Accept, Content-Type, X-Requested-With, x-token"),
+            ("access-control-max-age", "60"),
+            ("vary", "Origin"),
+            ("x-served-by", "edge"),
+        ] {
+            assert_eq!(answer.header(name), value);
+        }
+        let other = send(bench.http(), preflight("https://evil.com")).await;
+        assert_eq!(other.header("access-control-allow-origin"), "");
+        let request =
+            post("application/json").header("origin", "https://b.example").body(body(JSON)).unwrap();
+        let answer = send(bench.http(), request).await;
+        assert_eq!(
+            (answer.status, answer.header("access-control-allow-origin")),
+            (StatusCode::OK, "https://b.example")
+        );
+    }
+
+    #[tokio::test]
+    async fn headers_travel_with_the_batch_if_wanted() {
+        let bench =
+            Bench::start("protocols: {http: {endpoint: 'localhost:0', include_metadata: true}}").await;
+        let request = post("application/json").header("X-Tenant", "a").header("authorization", "Bearer x");
+        send(bench.http(), request.body(body(JSON)).unwrap()).await;
+        let batch = bench.probe.batches.lock().unwrap().pop().unwrap();
+        let metadata = batch.metadata().unwrap();
+        assert_eq!(metadata.values("x-tenant").collect::<Vec<_>>(), ["a"]);
+        assert_eq!(metadata.values("authorization").count(), 0);
+        assert_eq!(metadata.client_address(), "127.0.0.1".parse().ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_in_time_is_answered() {
+        let bench = Bench::start("protocols: {http: {endpoint: 'localhost:0', read_timeout: 1ms}}").await;
+        let request = post("application/json").body(Pieces::never(Some(1 << 20))).unwrap();
+        let answer = send(bench.http(), request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"));
+        assert_eq!(bench.refused("slow"), 1);
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) const STEP: usize = 64 << 10;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// An unwanted body up to this size is read and thrown away, so that the connection can be used again.
 const DISCARD_MAX: u64 = 256 << 10;
+/// How long that may take: the answer waits for it.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Why a body could not be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,11 +133,14 @@ where
     if body.size_hint().exact().is_none_or(|length| length > DISCARD_MAX) {
         return false;
     }
-    loop {
-        match next(body).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return true,
-            Err(_) => return false,
+    let drained = async {
+        loop {
+            match next(body).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
         }
-    }
+    };
+    timeout(DISCARD_TIME, drained).await.unwrap_or(false)
 }
