@@ -214,6 +214,7 @@ fn percent_encoded(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
+    use http::Version;
     use http::request::Builder;
     use libdeflater::{CompressionLvl, Compressor};
     use watershed_pipeline::Refusal;
@@ -222,21 +223,9 @@ mod tests {
     use super::*;
 
     fn request() -> Builder {
-        let request = grpc_request(&Bytes::new(), Pieces::from);
-        Request::from_parts(request.into_parts().0, ()).into_builder()
-    }
-
-    trait IntoBuilder {
-        fn into_builder(self) -> Builder;
-    }
-
-    impl IntoBuilder for Request<()> {
-        fn into_builder(self) -> Builder {
-            let mut builder =
-                Request::builder().method(self.method()).uri(self.uri()).version(self.version());
-            *builder.headers_mut().unwrap() = self.headers().clone();
-            builder
-        }
+        Request::post("http://localhost/opentelemetry.proto.collector.logs.v1.LogsService/Export")
+            .version(Version::HTTP_2)
+            .header(CONTENT_TYPE, GRPC_CONTENT_TYPE)
     }
 
     fn gzip(data: &[u8]) -> Vec<u8> {
@@ -352,7 +341,7 @@ mod tests {
         let body = || Pieces::from(framed(0, &logs(1)));
         let unknown = request().uri("http://localhost/a.B/C").body(body()).unwrap();
         check(&send(bench.grpc(), unknown).await, "12", "unknown service or method `/a.B/C`");
-        let json = Request::post("http://localhost/").version(http::Version::HTTP_2).body(body()).unwrap();
+        let json = Request::post("http://localhost/").version(Version::HTTP_2).body(body()).unwrap();
         assert_eq!(send(bench.grpc(), json).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         let get = request().method("GET").body(Pieces::from(Bytes::new())).unwrap();
         assert_eq!(send(bench.grpc(), get).await.status, StatusCode::METHOD_NOT_ALLOWED);

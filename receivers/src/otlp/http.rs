@@ -149,7 +149,7 @@ impl Http {
         };
         let message = match format {
             Format::Protobuf => bytes,
-            Format::Json => self.from_json(signal, &bytes, &mut reservation)?,
+            Format::Json => self.protobuf_of(signal, &bytes, &mut reservation)?,
         };
         self.intake.deliver(signal, message, reservation, &parts.headers, client).await?;
         Ok((signal, format))
@@ -183,7 +183,7 @@ impl Http {
     }
 
     /// Turns JSON into protobuf, which is never larger than allowed.
-    fn from_json(
+    fn protobuf_of(
         &self,
         signal: Signal,
         text: &[u8],

@@ -1,6 +1,6 @@
 //! Decompresses whole bodies with one-shot decoders. Memory is reserved before it is taken, and capped.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use libdeflater::{DecompressionError, Decompressor};
 use watershed_pipeline::{BudgetExceeded, Reservation};
@@ -49,6 +49,13 @@ pub(crate) enum DecompressError {
     },
 }
 
+impl From<io::Error> for DecompressError {
+    /// Only the decoder of zstd speaks of input and output; there is none.
+    fn from(error: io::Error) -> Self {
+        invalid("zstd", error.to_string())
+    }
+}
+
 /// Decompresses `input` to at most `limit` bytes. `reservation` grows by what the output takes.
 pub(crate) fn decompress(
     encoding: Encoding,
@@ -82,8 +89,8 @@ impl Output<'_> {
     }
 }
 
-fn invalid(encoding: &'static str, problem: impl ToString) -> DecompressError {
-    DecompressError::Invalid { encoding, problem: problem.to_string() }
+fn invalid(encoding: &'static str, problem: impl Into<String>) -> DecompressError {
+    DecompressError::Invalid { encoding, problem: problem.into() }
 }
 
 fn gzip(input: &[u8], output: Output<'_>) -> Result<Vec<u8>, DecompressError> {
@@ -161,8 +168,8 @@ fn zstd(input: &[u8], mut output: Output<'_>) -> Result<Vec<u8>, DecompressError
 
 /// Decompresses frames that do not say how long they are.
 fn zstd_stream(input: &[u8], mut output: Output<'_>) -> Result<Vec<u8>, DecompressError> {
-    let mut decoder = zstd::Decoder::with_buffer(input).map_err(|error| invalid("zstd", error))?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| invalid("zstd", error))?;
+    let mut decoder = zstd::Decoder::with_buffer(input)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
     let mut data = Vec::new();
     let mut capacity = input.len().saturating_mul(4).max(OUTPUT_MIN).min(output.limit);
     loop {
@@ -170,8 +177,7 @@ fn zstd_stream(input: &[u8], mut output: Output<'_>) -> Result<Vec<u8>, Decompre
         data.reserve_exact(capacity - data.len());
         // One byte more than there may be shows that there is more.
         let room = (capacity - data.len()) as u64 + u64::from(capacity == output.limit);
-        let read =
-            decoder.by_ref().take(room).read_to_end(&mut data).map_err(|error| invalid("zstd", error))?;
+        let read = decoder.by_ref().take(room).read_to_end(&mut data)?;
         if (read as u64) < room {
             return Ok(data);
         }
