@@ -56,6 +56,7 @@ pub fn exporters(factories: &[ExporterFactory]) -> Result<(), String> {
 /// # Errors
 /// Returns every violation, one a line.
 pub fn processors(factories: &[ProcessorFactory]) -> Result<(), String> {
+    let sequences = Signal::ALL.map(|signal| (signal, sequences(signal)));
     check(factories.iter().flat_map(|factory| {
         let build = |section: &Section, telemetry: &Telemetry| {
             let context = context(Kind::Processor, factory.description.type_name, telemetry)?;
@@ -66,8 +67,8 @@ pub fn processors(factories: &[ProcessorFactory]) -> Result<(), String> {
             build(section, &Telemetry::new()).map(drop)
         });
         if let Ok(section) = example(&factory.description, "processors") {
-            violations.extend(Signal::ALL.into_iter().filter_map(|signal| {
-                let told = behaviour(signal, |telemetry| build(&section, telemetry)).err()?;
+            violations.extend(sequences.iter().filter_map(|(signal, sequences)| {
+                let told = behaviour(sequences, |telemetry| build(&section, telemetry)).err()?;
                 Some(format!("{}: with {signal}: {told}", factory.description.type_name))
             }));
         }
@@ -140,19 +141,23 @@ fn example(description: &Description, group: &str) -> Result<Section, String> {
     own.ok_or_else(|| format!("the first YAML block of its page has no `{}:`", description.type_name))
 }
 
-/// Runs a processor over arbitrary batches.
+/// Sequences of arbitrary batches, made once for all processors.
+fn sequences(signal: Signal) -> Vec<Vec<Batch>> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = vec(any_batch(signal), 1..6);
+    (0..CASES).filter_map(|_| Some(strategy.new_tree(&mut runner).ok()?.current())).collect()
+}
+
+/// Runs a processor over sequences of batches.
 fn behaviour(
-    signal: Signal,
+    sequences: &[Vec<Batch>],
     build: impl Fn(&Telemetry) -> Result<Box<dyn Processor>, ConfigErrors>,
 ) -> Result<(), String> {
-    let mut runner = TestRunner::deterministic();
-    let batches = vec(any_batch(signal), 1..6);
-    for _ in 0..CASES {
-        // An example that does not build is told elsewhere.
+    for sequence in sequences {
         let telemetry = Telemetry::new();
+        // An example that does not build is told elsewhere.
         let Ok(processor) = build(&telemetry) else { return Ok(()) };
-        let case = batches.new_tree(&mut runner).map_err(|reason| reason.to_string())?.current();
-        Case { processor, telemetry, now: Instant::now(), waiters: Vec::new() }.run(case)?;
+        Case { processor, telemetry, now: Instant::now(), waiters: Vec::new() }.run(sequence.clone())?;
     }
     Ok(())
 }
@@ -269,7 +274,7 @@ mod tests {
     fn check(process: fn(&mut Vec<Batch>, Batch, &mut Out), expected: Result<(), &str>) {
         let build =
             |_: &Telemetry| Ok(Box::new(Suspect(process, Vec::new(), Cell::default())) as Box<dyn Processor>);
-        assert_eq!(behaviour(Signal::Logs, build), expected.map_err(str::to_owned));
+        assert_eq!(behaviour(&sequences(Signal::Logs), build), expected.map_err(str::to_owned));
     }
 
     #[test]
