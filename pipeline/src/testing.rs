@@ -22,7 +22,6 @@ use crate::telemetry::{Kind, Telemetry};
 pub use probe::Probe;
 
 /// Makes batches of a signal: any number of resources and scopes, any kind of value and metric, empty ones too.
-#[must_use]
 pub fn any_batch(signal: Signal) -> BoxedStrategy<Batch> {
     let decode = move |message: Vec<u8>| {
         // What an encoder of its own wrote can be read; if not, the tests of the decoder say so.
