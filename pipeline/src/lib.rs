@@ -7,6 +7,7 @@
 mod batch;
 mod budget;
 mod component;
+mod condition;
 mod context;
 pub mod json_text;
 mod metadata;
@@ -26,6 +27,10 @@ pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{
     ExportError, Exporter, ExporterConfig, Out, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig,
     Refusal, RunError, StartError, State,
+};
+pub use condition::{
+    Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,
+    SpanCondition, SpanEventCondition,
 };
 pub use context::{Context, Shared};
 pub use metadata::Metadata;
