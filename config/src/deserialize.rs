@@ -2,14 +2,12 @@
 
 use serde::{
     Deserializer,
-    de::{
-        DeserializeSeed, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-        VariantAccess, Visitor,
-    },
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_yaml::Value;
 
 use crate::{
+    alternatives::{KeyDeserializer, Variant},
     node::{Entry, Kind, Node, Scalar, Step},
     problem::{Problem, Reason},
     types::SECRET_NAME,
@@ -269,13 +267,13 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
 }
 
 /// The entries of a map.
-struct Entries<'de> {
+pub(crate) struct Entries<'de> {
     rest: std::slice::Iter<'de, Entry>,
     current: Option<&'de Entry>,
 }
 
 impl<'de> Entries<'de> {
-    fn new(entries: &'de [Entry]) -> Self {
+    pub(crate) fn new(entries: &'de [Entry]) -> Self {
         Self { rest: entries.iter(), current: None }
     }
 }
@@ -294,142 +292,5 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.current else { return Err(Problem::wrong("a key before its value")) };
         let value = seed.deserialize(NodeDeserializer::new(&entry.value));
         value.map_err(|problem| problem.under(Step::Key(entry.key.clone())))
-    }
-}
-
-/// Reads a key, which is text but may be wanted as a number.
-struct KeyDeserializer<'de> {
-    key: &'de str,
-}
-
-macro_rules! number_keys {
-    ($($method:ident => $visit:ident),*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-            match self.key.parse() {
-                Ok(value) => visitor.$visit(value),
-                Err(_) => Err(serde::de::Error::invalid_type(Unexpected::Str(self.key), &visitor as &dyn Expected)),
-            }
-        }
-    )*};
-}
-
-impl<'de> Deserializer<'de> for KeyDeserializer<'de> {
-    type Error = Problem;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        visitor.visit_borrowed_str(self.key)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
-        visitor.visit_enum(self.key.into_deserializer())
-    }
-
-    number_keys! {
-        deserialize_bool => visit_bool,
-        deserialize_i8 => visit_i8, deserialize_i16 => visit_i16, deserialize_i32 => visit_i32, deserialize_i64 => visit_i64,
-        deserialize_u8 => visit_u8, deserialize_u16 => visit_u16, deserialize_u32 => visit_u32, deserialize_u64 => visit_u64
-    }
-
-    serde::forward_to_deserialize_any! {
-        i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct
-        identifier ignored_any
-    }
-}
-
-/// One alternative of an enum: a word, or a map with the word as its only key.
-struct Variant<'de> {
-    name: &'de str,
-    content: Option<&'de Node>,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'de> {
-    type Error = Problem;
-    type Variant = Content<'de>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Content<'de>), Problem> {
-        let variant = seed.deserialize(KeyDeserializer { key: self.name })?;
-        Ok((variant, Content { name: self.name, node: self.content }))
-    }
-}
-
-/// What belongs to an alternative; a word alone brings nothing, which for a struct means its defaults.
-struct Content<'de> {
-    name: &'de str,
-    node: Option<&'de Node>,
-}
-
-impl<'de> Content<'de> {
-    fn read<T>(
-        self,
-        with: impl FnOnce(NodeDeserializer<'de>) -> Result<T, Problem>,
-        without: impl FnOnce() -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        match self.node {
-            Some(node) => with(NodeDeserializer::new(node))
-                .map_err(|problem| problem.under(Step::Key(self.name.to_owned()))),
-            None => without(),
-        }
-    }
-
-    fn needs_settings<T>(name: &str) -> Result<T, Problem> {
-        Err(Problem::new(Reason::Message(format!(
-            "`{name}` needs settings of its own; write them below `{name}:`"
-        ))))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Content<'de> {
-    type Error = Problem;
-
-    fn unit_variant(self) -> Result<(), Problem> {
-        self.read(|node| serde::Deserialize::deserialize(node), || Ok(()))
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
-        match self.node {
-            Some(_) => self.read(|node| seed.deserialize(node), || Self::needs_settings("")),
-            None => {
-                let empty =
-                    serde::de::value::MapDeserializer::<_, Problem>::new(std::iter::empty::<(&str, &str)>());
-                let name = self.name;
-                seed.deserialize(empty).or_else(|_| Self::needs_settings(name))
-            }
-        }
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Problem> {
-        let name = self.name;
-        self.read(|node| node.deserialize_tuple(length, visitor), || Self::needs_settings(name))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
-        // The visitor is moved into one of two closures, so the choice is made before.
-        match self.node {
-            Some(node) => NodeDeserializer::new(node)
-                .deserialize_map(visitor)
-                .map_err(|problem| problem.under(Step::Key(self.name.to_owned()))),
-            None => visitor.visit_map(Entries::new(&[])),
-        }
     }
 }

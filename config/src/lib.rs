@@ -15,10 +15,11 @@
 //! 3. `node.rs`: the tree in which every value knows its place; `yaml.rs`: how text becomes that tree.
 //! 4. `layer.rs`: how layers are merged; `interpolate.rs`: how `${…}` is expanded.
 //! 5. `structure.rs`: the rules that every document obeys.
-//! 6. `section.rs`, `read.rs`, `deserialize.rs`, `problem.rs`: from a tree to a component's type, with all mistakes.
+//! 6. `section.rs`, `read.rs`, `deserialize.rs`, `alternatives.rs`, `problem.rs`: from a tree to a component's type, with all mistakes.
 //! 7. `error.rs`, `suggest.rs`, `effective.rs`: what people get to see.
 //! 8. `types/`: values with a meaning (sizes, periods, addresses), one file each.
 
+mod alternatives;
 mod deserialize;
 mod document;
 mod effective;

@@ -74,3 +74,46 @@ fn load_with(
         Err(errors) => Err(errors.with_document(document)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::load_with;
+    use crate::source::{Source, Sources};
+
+    const TEXT: &str = "
+receivers: {otlp: {ports: [1], level: info}}
+exporters: {debug: }
+service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
+";
+
+    fn effective(overrides: &[(&str, &str)], set: &[&str]) -> Result<String, String> {
+        let overrides: Vec<_> =
+            overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let set = set.iter().map(|argument| (*argument).to_owned()).collect();
+        let sources = Sources { files: vec![Source::text("a.yaml", TEXT)], set };
+        let loaded = load_with(&sources, &|_| None, &overrides).map_err(|errors| errors.to_string())?;
+        Ok(loaded.document.effective(false))
+    }
+
+    #[test]
+    fn the_environment_wins_over_files_and_set_wins_over_the_environment() {
+        let overrides = [("RECEIVERS__OTLP__PORTS", "[2, 3]"), ("RECEIVERS__OTLP__LEVEL", "warn")];
+        let text = effective(&overrides, &["receivers.otlp.level=debug"]).unwrap();
+        assert!(text.contains("ports:\n      - 2\n      - 3\n    level: debug\n"), "{text}");
+    }
+
+    #[test]
+    fn mistakes_in_overrides_name_the_variable() {
+        let errors = effective(&[("SERVICE__PIPELINES__LOGS__EXPORTERS", "[debgu]"), ("A____B", "1")], &[])
+            .unwrap_err();
+        assert_eq!(errors, "environment WATERSHED__A____B: a part of the path is empty");
+        let errors =
+            effective(&[("SERVICE__PIPELINES__LOGS__EXPORTERS", "[debgu]")], &["servce.x=1"]).unwrap_err();
+        assert_eq!(
+            errors,
+            "environment WATERSHED__SERVICE__PIPELINES__LOGS__EXPORTERS: service.pipelines.logs.exporters: \
+             exporter `debgu` is not configured; did you mean `debug`?\n\
+             --set servce.x: unknown key `servce`; did you mean `service`?"
+        );
+    }
+}

@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     List(Vec<Node>),
     Map(Vec<Entry>),
     /// A list or map that `${…}` expanded to, with the text it was made of, which a text setting keeps.
-    Expanded(Box<Kind>, String),
+    Expanded(Box<Self>, String),
     /// A key that is there with nothing behind it, for a setting that is a single value: the setting is off.
     Off,
     /// Taken out because of a mistake that was already reported; its index in a list stays used.
@@ -79,6 +79,13 @@ impl Node {
 
     pub(crate) fn is_pruned(&self) -> bool {
         matches!(self.kind, Kind::Pruned)
+    }
+
+    /// Whether something at any depth was taken out.
+    pub(crate) fn is_broken(&self) -> bool {
+        let below = self.elements().unwrap_or_default().iter();
+        let values = self.entries().unwrap_or_default().iter().map(|entry| &entry.value);
+        self.is_pruned() || below.chain(values).any(Self::is_broken)
     }
 
     /// The entries when this is a map.

@@ -100,6 +100,9 @@ impl Section {
     /// the default, and for an `Option` of a struct that it is there with all its defaults, so `grpc:` alone switches
     /// a protocol on. An `Option` of a single value becomes `None`.
     ///
+    /// `T` does well without `#[serde(flatten)]` and `#[serde(untagged)]`: serde buffers what they read, so that
+    /// numbers lose their text and mistakes their place.
+    ///
     /// # Errors
     ///
     /// Returns every mistake in the section: after each one the offending part is taken out and reading begins anew.

@@ -234,32 +234,31 @@ impl Checker {
         sections: &[&str],
         catalogue: &Catalogue,
     ) {
+        const SHOWN_MAX: usize = 20;
         let name = id.value.to_string();
-        let mut allowed = catalogue.names.iter().filter(|(section, _)| sections.contains(section));
-        if allowed.clone().any(|(_, configured)| *configured == name) {
+        let allowed = || {
+            catalogue
+                .names
+                .iter()
+                .filter(|(section, _)| sections.contains(section))
+                .map(|(_, name)| name.as_str())
+        };
+        if allowed().any(|configured| configured == name) {
             return;
         }
+        let home = sections.first().copied().unwrap_or_default();
+        let usual: Vec<&str> = catalogue.of(home).take(SHOWN_MAX).collect();
         let elsewhere = catalogue.names.iter().find(|(_, configured)| *configured == name);
-        let mut message = format!("{word} `{name}` is not configured");
-        if let Some((section, _)) = elsewhere {
-            let first = sections.first().copied().unwrap_or_default();
-            message.push_str(&format!("; it is configured under `{section}`, not under `{first}`"));
-        } else if let Some(near) = suggest(&name, allowed.clone().map(|(_, configured)| configured.as_str()))
-        {
-            message.push_str(&format!("; did you mean `{near}`?"));
-        } else if allowed.next().is_none() {
-            message.push_str(&format!("; add it under `{}`", sections.first().copied().unwrap_or_default()));
+        let advice = if let Some((section, _)) = elsewhere {
+            format!("it is configured under `{section}`, not under `{home}`")
+        } else if let Some(near) = suggest(&name, allowed()) {
+            format!("did you mean `{near}`?")
+        } else if usual.is_empty() {
+            format!("add it under `{home}`")
         } else {
-            const SHOWN_MAX: usize = 20;
-            let section = sections.first().copied().unwrap_or_default();
-            let known = catalogue.names.iter().filter(|(of, _)| *of == section);
-            let known: Vec<&str> = known.take(SHOWN_MAX).map(|(_, configured)| configured.as_str()).collect();
-            let first = sections.first().copied().unwrap_or_default();
-            message.push_str(&format!("; add it under `{first}`"));
-            if !known.is_empty() {
-                message.push_str(&format!(", or use one of: {}", known.join(", ")));
-            }
-        }
+            format!("add it under `{home}`, or use one of: {}", usual.join(", "))
+        };
+        let message = format!("{word} `{name}` is not configured; {advice}");
         self.report(&id.origin, path, message);
     }
 }
@@ -282,5 +281,9 @@ impl Catalogue {
             }
         }
         Self { names }
+    }
+
+    fn of(&self, section: &str) -> impl Iterator<Item = &str> {
+        self.names.iter().filter(move |(of, _)| *of == section).map(|(_, name)| name.as_str())
     }
 }

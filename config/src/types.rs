@@ -17,9 +17,10 @@ pub(crate) use secret::NAME as SECRET_NAME;
 pub use secret::Secret;
 pub use server_url::ServerUrl;
 
-/// Lets a type be read by its [`FromStr`](std::str::FromStr), and describes its text in the schema.
+/// Lets a type be read by its [`FromStr`](std::str::FromStr), and describes its text in the schema;
+/// the JSON types are those that YAML may give to the text.
 macro_rules! text_type {
-    ($type:ident, $pattern:expr, $description:expr) => {
+    ($type:ident, $json_types:tt, $pattern:expr, $description:expr) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
@@ -40,7 +41,7 @@ macro_rules! text_type {
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({
-                    "type": ["string", "integer"],
+                    "type": $json_types,
                     "pattern": $pattern,
                     "description": $description,
                 })
@@ -54,4 +55,32 @@ use text_type;
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::{JsonSchema, schema_for};
+
+    use super::{ByteSize, Endpoint, NonEmpty, Percentage, Period, Secret, ServerUrl};
+
+    #[derive(JsonSchema)]
+    struct Everything {
+        _size: ByteSize,
+        _period: Period,
+        _endpoint: Endpoint,
+        _url: ServerUrl,
+        _secret: Secret,
+        _share: Percentage,
+        _list: NonEmpty<Period>,
+    }
+
+    #[test]
+    fn the_schema_explains_every_type() {
+        let schema = schema_for!(Everything);
+        let definitions = schema.get("$defs").and_then(|definitions| definitions.as_object()).unwrap();
+        assert_eq!(definitions.len(), 7);
+        for (name, definition) in definitions {
+            assert!(definition.get("description").is_some(), "{name}");
+        }
+    }
 }

@@ -144,7 +144,7 @@ impl Builder {
         let kind = match frame.open {
             Open::List(elements) => Kind::List(elements),
             Open::Map { mut entries, merged, mut seen, .. } => {
-                // What is written out wins over what `<<` brings, and an earlier `<<` over a later one.
+                // What is written out wins over what `<<` brings.
                 for entry in merged {
                     if seen.insert(entry.key.clone(), entry.key_origin.clone()).is_none() {
                         entries.push(entry);
@@ -186,8 +186,8 @@ impl Builder {
             Open::List(elements) => elements.push(node),
             Open::Map { entries, merged, seen, key } => match key.take() {
                 None => *key = Some(start_key(node, is_merge, seen, &mut self.errors)?),
-                Some(key) if key.is_merge => merge_key(node, merged)?,
                 Some(key) if key.is_duplicate => {}
+                Some(key) if key.is_merge => merge_key(node, merged)?,
                 Some(key) => entries.push(Entry { key: key.text, key_origin: key.origin, value: node }),
             },
         }
@@ -198,7 +198,7 @@ impl Builder {
         if depth <= DEPTH_MAX {
             return Ok(());
         }
-        Err(error_at(origin.clone(), format!("more than {DEPTH_MAX} lists and maps inside each other")))
+        Err(error_at(origin.clone(), too_deep()))
     }
 
     fn check_tag(&self, tag: Option<&Tag>, origin: &Origin) -> Result<(), ConfigError> {
@@ -229,19 +229,26 @@ impl Builder {
     /// Finds words for what the parser says; a tab is by far the most frequent cause, and the hardest to see.
     fn syntax_error(&self, text: &str, error: &ScanError) -> ConfigError {
         let origin = self.origin(*error.marker());
-        let first = origin.line.saturating_sub(2) as usize;
-        for (index, line) in text.lines().enumerate().skip(first).take(3) {
-            let indent: &str =
-                line.split(|letter| letter != ' ' && letter != '\t').next().unwrap_or_default();
-            if let Some(column) = indent.find('\t').filter(|_| index < origin.line as usize) {
+        if error.info().contains("recursion limit") {
+            return error_at(origin, too_deep());
+        }
+        // The parser may stop at the end of the line before the one that holds the tab.
+        let reach = 2 + usize::from(error.info().contains("tab"));
+        let first = (origin.line as usize).saturating_sub(2);
+        for (index, line) in text.lines().enumerate().skip(first).take(reach) {
+            let indent = line.split(|letter| letter != ' ' && letter != '\t').next().unwrap_or_default();
+            if let Some(column) = indent.find('\t') {
                 let line = u32::try_from(index + 1).unwrap_or(u32::MAX);
                 let column = u32::try_from(column + 1).unwrap_or(u32::MAX);
-                let message = "a tab in the indentation; use spaces";
-                return error_at(Origin { line, column, ..origin }, message);
+                return error_at(Origin { line, column, ..origin }, "a tab in the indentation; use spaces");
             }
         }
         error_at(origin, format!("not valid YAML: {}", error.info()))
     }
+}
+
+fn too_deep() -> String {
+    format!("more than {DEPTH_MAX} lists and maps inside each other")
 }
 
 /// Begins an entry of a map, and reports when the key is there already.
@@ -254,25 +261,23 @@ fn start_key(
     let Kind::Scalar(Scalar { text, .. }) = node.kind else {
         return Err(error_at(node.origin, "a key is a list or map; keys are plain text"));
     };
-    let mut is_duplicate = false;
-    if !is_merge {
-        match seen.get(&text) {
-            Some(first) => {
-                is_duplicate = true;
-                let message = format!("duplicate key `{text}`, given first at {first}; remove one of them");
-                errors.push(error_at(node.origin.clone(), message));
-            }
-            None => {
-                seen.insert(text.clone(), node.origin.clone());
-            }
+    let first = seen.get(&text).cloned();
+    let is_duplicate = first.is_some();
+    match first {
+        Some(first) => {
+            let message = format!("duplicate key `{text}`, given first at {first}; remove one of them");
+            errors.push(error_at(node.origin.clone(), message));
+        }
+        None => {
+            seen.insert(text.clone(), node.origin.clone());
         }
     }
     Ok(Key { text, origin: node.origin, is_merge, is_duplicate })
 }
 
-/// Takes the entries of a map, or of a list of maps, behind `<<`.
+/// Takes the entries of a map, or of a list of maps, behind `<<`; an earlier map wins over a later one.
 fn merge_key(node: Node, merged: &mut Vec<Entry>) -> Result<(), ConfigError> {
-    let mut seen: HashSet<String> = merged.iter().map(|entry| entry.key.clone()).collect();
+    let mut seen: HashSet<String> = HashSet::new();
     let maps = match node.kind {
         Kind::List(elements) => elements,
         _ => vec![node],

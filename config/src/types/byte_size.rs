@@ -88,7 +88,8 @@ impl fmt::Display for ByteSize {
 
 text_type!(
     ByteSize,
-    r"^\d+(\.\d+)?\s*([kKmMgGtT]i?)?[bB]?$",
+    ["string", "integer"],
+    r"^\d+(\.\d+)?\s*([kKmMgGtT]i?[bB]|[bB])?$",
     "An amount of bytes, such as `64MiB` or `10MB`; a plain number is in bytes."
 );
 

@@ -94,6 +94,7 @@ impl fmt::Display for Endpoint {
 
 text_type!(
     Endpoint,
+    "string",
     r"^.*:\d{1,5}$",
     "An address to listen on, such as `0.0.0.0:4317`; `:4317` listens on all addresses."
 );

@@ -51,7 +51,12 @@ impl fmt::Display for Percentage {
     }
 }
 
-text_type!(Percentage, r"^\d+(\.\d+)?\s*%?$", "A share from 0 to 100 per cent, such as `15` or `0.5%`.");
+text_type!(
+    Percentage,
+    ["string", "number"],
+    r"^\d+(\.\d+)?\s*%?$",
+    "A share from 0 to 100 per cent, such as `15` or `0.5%`."
+);
 
 #[cfg(test)]
 mod tests {

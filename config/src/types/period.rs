@@ -119,6 +119,7 @@ impl fmt::Display for Period {
 
 text_type!(
     Period,
+    ["string", "integer"],
     r"^(0|([0-9]*\.?[0-9]+(h|m|s|ms|us|µs|ns))+)$",
     "A length of time, such as `5s`, `1m30s` or `200ms`."
 );

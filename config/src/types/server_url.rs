@@ -111,6 +111,7 @@ impl fmt::Display for ServerUrl {
 
 text_type!(
     ServerUrl,
+    "string",
     r"^(https?://)?[^\s/@]+(/\S*)?$",
     "The address of a server, such as `http://host:4318`, `https://host` or `host:4317`."
 );
