@@ -6,9 +6,10 @@
 //! Each component is one file, whose module comment is its page in the manual. Read `resource.rs` first, the
 //! shortest; `actions.rs` is what it shares with `attributes.rs`.
 
+mod filter;
 mod memory_limiter;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
 /// Every processor, in the order of the manual.
-pub static ALL: &[ProcessorFactory] = &[processor::<memory_limiter::Config>()];
+pub static ALL: &[ProcessorFactory] = &[processor::<filter::Config>(), processor::<memory_limiter::Config>()];
