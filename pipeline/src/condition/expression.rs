@@ -7,14 +7,14 @@ use super::function::Function;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
-    Or(Vec<Expression>),
-    And(Vec<Expression>),
-    Not(Box<Expression>),
-    Compare(Box<(Expression, Comparison, Expression)>),
+    Or(Vec<Self>),
+    And(Vec<Self>),
+    Not(Box<Self>),
+    Compare(Box<(Self, Comparison, Self)>),
     /// Operators of one precedence, from left to right.
     Compute {
-        first: Box<Expression>,
-        rest: Vec<(Operator, Expression)>,
+        first: Box<Self>,
+        rest: Vec<(Operator, Self)>,
     },
     Literal(Literal),
     Path {
@@ -22,12 +22,12 @@ pub(super) enum Expression {
         keys: Vec<Key>,
     },
     Match {
-        target: Box<Expression>,
+        target: Box<Self>,
         pattern: Pattern,
     },
     Call {
         function: Function,
-        arguments: Vec<Expression>,
+        arguments: Vec<Self>,
     },
 }
 
