@@ -20,6 +20,7 @@ mod rows;
 mod span;
 mod texts;
 mod value;
+mod value_text;
 
 use std::sync::Arc;
 

@@ -3,9 +3,6 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::expression::{Comparison, Key, Operator};
 use crate::batch::{Array, Attributes, Map, Value};
 use crate::json_text;
@@ -191,18 +188,14 @@ impl<'a> Term<'a> {
     pub(super) fn into_text(self) -> Self {
         match self {
             Self::Nil | Self::Text(_) => self,
-            Self::Bool(value) => Self::from(if value { "true" } else { "false" }),
-            Self::Int(number) => Self::Text(number.to_string().into()),
-            Self::Double(number) => Self::Text(number.to_string().into()),
-            Self::Bytes(bytes) => Self::Text(STANDARD.encode(bytes).into()),
+            Self::Bool(value) => Self::Text(Value::Bool(value).to_text()),
+            Self::Int(number) => Self::Text(Value::Int(number).to_text()),
+            Self::Double(number) => Self::Text(Value::Double(number).to_text()),
+            Self::Bytes(bytes) => Self::Text(Value::Bytes(bytes).to_text()),
             Self::Id(bytes, length) => Self::hex(bytes.get(..length).unwrap_or_default()),
-            Self::List(items) => json(Value::Array(items)),
-            Self::Map(entries) => json(Value::Map(entries)),
-            Self::Attributes(attributes) => {
-                let mut out = Vec::new();
-                push_entries(attributes.iter(), &mut out);
-                Self::Text(String::from_utf8(out).unwrap_or_default().into())
-            }
+            Self::List(items) => Self::Text(Value::Array(items).to_text()),
+            Self::Map(entries) => Self::Text(Value::Map(entries).to_text()),
+            Self::Attributes(attributes) => Self::Text(attributes.to_text().into()),
         }
     }
 
@@ -210,46 +203,4 @@ impl<'a> Term<'a> {
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         if let Self::Text(text) = self.into_text() { Some(text) } else { None }
     }
-}
-
-fn json(value: Value<'_>) -> Term<'static> {
-    let mut out = Vec::new();
-    push_json(value, &mut out);
-    Term::Text(String::from_utf8(out).unwrap_or_default().into())
-}
-
-/// Writes a value as JSON. Values nest no deeper than the decoder allows.
-fn push_json(value: Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Empty => out.extend_from_slice(b"null"),
-        Value::Str(text) => json_text::push_json_string(out, text.as_bytes()),
-        Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Value::Int(number) => json_text::push_json_i64(out, number),
-        Value::Double(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Bytes(bytes) => json_text::push_json_string(out, STANDARD.encode(bytes).as_bytes()),
-        Value::Map(entries) => push_entries(entries.iter(), out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                push_json(item, out);
-            }
-            out.push(b']');
-        }
-    }
-}
-
-fn push_entries<'v>(entries: impl Iterator<Item = (&'v str, Value<'v>)>, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (index, (key, value)) in entries.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        json_text::push_json_string(out, key.as_bytes());
-        out.push(b':');
-        push_json(value, out);
-    }
-    out.push(b'}');
 }
