@@ -6,10 +6,20 @@
 //! Each component is one file, whose module comment is its page in the manual. Read `resource.rs` first, the
 //! shortest; `actions.rs` is what it shares with `attributes.rs`.
 
+mod actions;
+mod attributes;
+mod batch;
 mod filter;
 mod memory_limiter;
+mod resource;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
 /// Every processor, in the order of the manual.
-pub static ALL: &[ProcessorFactory] = &[processor::<filter::Config>(), processor::<memory_limiter::Config>()];
+pub static ALL: &[ProcessorFactory] = &[
+    processor::<attributes::Config>(),
+    processor::<batch::Config>(),
+    processor::<filter::Config>(),
+    processor::<memory_limiter::Config>(),
+    processor::<resource::Config>(),
+];
