@@ -201,7 +201,7 @@ mod tests {
         );
         check(
             "{key: code, converted_type: double, action: convert}",
-            "user='ann' code=51 url='https://shop/pay'",
+            "user='ann' code=51.0 url='https://shop/pay'",
         );
         check("{key: user, converted_type: int, action: convert}", BEFORE);
         check("{key: user, converted_type: string, action: convert}", BEFORE);
