@@ -9,7 +9,12 @@ mod budget;
 mod component;
 mod condition;
 mod context;
+mod delivery;
+mod engine;
+mod graph;
 pub mod json_text;
+mod lanes;
+mod lifecycle;
 mod metadata;
 pub mod otlp;
 mod outlet;
@@ -33,6 +38,9 @@ pub use condition::{
     SpanCondition, SpanEventCondition,
 };
 pub use context::{Context, Shared};
+pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};
+pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
+pub use graph::{Environment, Graph};
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use registry::{

@@ -168,7 +168,7 @@ impl Actions {
 
     /// Fills in what comes from the request.
     pub(crate) fn bind<'a>(&'a self, metadata: Option<&'a Metadata>) -> Bound<'a> {
-        Bound(self.0.iter().map(|step| (step, step.from_request(metadata))).collect())
+        Bound(self.0.iter().map(|step| (step, step.request_value(metadata))).collect())
     }
 }
 
@@ -309,7 +309,7 @@ pub(crate) fn pattern_error(pattern: &str, error: &regex::Error) -> BuildError {
 }
 
 impl Step {
-    fn from_request<'a>(&self, metadata: Option<&'a Metadata>) -> Option<Cow<'a, str>> {
+    fn request_value<'a>(&self, metadata: Option<&'a Metadata>) -> Option<Cow<'a, str>> {
         let Self::Set { source, .. } = self else { return None };
         match source {
             Source::Header(name) => {

@@ -308,8 +308,8 @@ mod tests {
             let mut batcher = build(&format!("{{send_batch_size: {size}, send_batch_max_size: {max}}}")).unwrap();
             let (mut out, now) = (Out::default(), Instant::now());
             let mut passed = Vec::new();
-            for size in &sizes {
-                batcher.process(logs(*size, None), now, &mut out);
+            for items in &sizes {
+                batcher.process(logs(*items, None), now, &mut out);
                 passed.extend(out.take());
                 prop_assert!(batcher.held() < size.max(1));
             }
