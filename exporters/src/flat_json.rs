@@ -208,6 +208,7 @@ fn is_text(value: Value<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::{Value as Json, json};
     use watershed_pipeline::{AnyValue, Batch, Number, Signal};
 
@@ -265,7 +266,8 @@ mod tests {
 
     #[test]
     fn the_trace_is_the_correlation_of_last_resort() {
-        let batch = Batch::builder(Signal::Logs).record(|log| log.set_trace_context([1; 16], [0; 8], 0)).build();
+        let batch =
+            Batch::builder(Signal::Logs).record(|log| log.set_trace_context([1; 16], [0; 8], 0)).build();
         let json = json(&batch);
         assert_eq!(json["correlation_id"], "01".repeat(16));
         assert_eq!(json["metadata"]["trace_id"], "01".repeat(16));
@@ -298,5 +300,162 @@ mod tests {
             json["metadata"],
             json!({"metric_type": "sum", "unit": "1", "temporality": "cumulative", "value": 7, "method": "GET"})
         );
+    }
+
+    /// Values of every kind, nested, with the texts and numbers that JSON has no room for.
+    fn any_value() -> impl Strategy<Value = AnyValue> {
+        let leaf = prop_oneof![
+            Just(AnyValue::Empty),
+            "(?s:.{0,12})".prop_map(AnyValue::Str),
+            any::<bool>().prop_map(AnyValue::Bool),
+            any::<i64>().prop_map(AnyValue::Int),
+            proptest::num::f64::ANY.prop_map(AnyValue::Double),
+            any::<Vec<u8>>().prop_map(AnyValue::Bytes),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            let entry = ("[a-c]?", inner.clone());
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(AnyValue::Array),
+                prop::collection::vec(entry, 0..4).prop_map(AnyValue::Map),
+            ]
+        })
+    }
+
+    /// Attributes with keys that repeat, that are promoted, and that this file writes itself.
+    fn any_attributes() -> impl Strategy<Value = Vec<(String, AnyValue)>> {
+        let special =
+            prop::sample::select(vec!["user.id", "log.module", "code.function", "trace_id", "service.name"]);
+        let key = prop_oneof![special.prop_map(str::to_owned), "[a-f]", "(?s:.{0,9})", "[a-z]{3}"];
+        prop::collection::vec((key, any_value()), 0..50)
+    }
+
+    /// Reads an object and fails on a key that is there twice, which serde_json itself lets pass.
+    struct UniqueKeys;
+
+    impl<'de> serde::de::DeserializeSeed<'de> for UniqueKeys {
+        type Value = ();
+
+        fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl<'de> serde::de::Visitor<'de> for UniqueKeys {
+        type Value = ();
+
+        fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str("JSON")
+        }
+
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            while items.next_element_seed(Self)?.is_some() {}
+            Ok(())
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+            let mut seen = std::collections::HashSet::new();
+            while let Some(key) = entries.next_key::<String>()? {
+                if !seen.insert(key.clone()) {
+                    return Err(serde::de::Error::custom(format!("{key:?} is there twice")));
+                }
+                entries.next_value_seed(Self)?;
+            }
+            Ok(())
+        }
+    }
+
+    fn assert_valid(batch: &Batch) {
+        const KEYS: [&str; 10] = [
+            "timestamp",
+            "level",
+            "logger",
+            "message",
+            "correlation_id",
+            "user_id",
+            "operation",
+            "service",
+            "module",
+            "metadata",
+        ];
+        let mut line = Vec::new();
+        push_record(&mut line, batch.records().next().unwrap());
+        assert!(!line.contains(&b'\n'));
+        let mut deserializer = serde_json::Deserializer::from_slice(&line);
+        serde::de::DeserializeSeed::deserialize(UniqueKeys, &mut deserializer).unwrap();
+        deserializer.end().unwrap();
+        let json: serde_json::Map<String, Json> = serde_json::from_slice(&line).unwrap();
+        assert_eq!(json.len(), KEYS.len());
+        for key in KEYS {
+            let is_right = if key == "metadata" {
+                json[key].is_object()
+            } else {
+                json[key].is_string() || json[key].is_null()
+            };
+            assert!(is_right, "{key}: {}", json[key]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn property_every_log_record_is_valid_json(
+            body in any_value(), text in "(?s:.{0,9})", time in any::<u64>(), own in any_attributes(), of_resource in any_attributes(),
+        ) {
+            let batch = Batch::builder(Signal::Logs)
+                .resource(|resource| of_resource.iter().for_each(|(key, value)| resource.set_attribute(key, value)))
+                .scope(&text, "", |_| ())
+                .record(|log| {
+                    log.set_time_unix_nano(time);
+                    log.set_severity_text(&text);
+                    log.set_body(&body);
+                    own.iter().for_each(|(key, value)| log.set_attribute(key, value));
+                })
+                .build();
+            assert_valid(&batch);
+        }
+
+        #[test]
+        fn property_every_span_and_point_is_valid_json(
+            name in "(?s:.{0,9})", start in any::<u64>(), end in any::<u64>(), value in any::<f64>(), own in any_attributes(),
+        ) {
+            let batch = Batch::builder(Signal::Traces)
+                .record(|span| {
+                    span.set_span_name(&name);
+                    span.set_span_times(start, end);
+                    span.set_status(2, &name);
+                    own.iter().for_each(|(key, value)| span.set_attribute(key, value));
+                })
+                .build();
+            assert_valid(&batch);
+            let mut builder = Batch::builder(Signal::Metrics);
+            builder.begin_number_metric(&name, &name, None);
+            builder.push_point(start, end, Number::Double(value), |point| {
+                own.iter().for_each(|(key, value)| point.set_attribute(key, value));
+            });
+            assert_valid(&builder.build());
+        }
     }
 }
