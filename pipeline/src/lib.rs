@@ -8,7 +8,12 @@ mod batch;
 mod budget;
 mod component;
 mod context;
+mod delivery;
+mod engine;
+mod graph;
 pub mod json_text;
+mod lanes;
+mod lifecycle;
 mod metadata;
 pub mod otlp;
 mod outlet;
@@ -28,6 +33,9 @@ pub use component::{
     Refusal, RunError, StartError, State,
 };
 pub use context::{Context, Shared};
+pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};
+pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
+pub use graph::{Environment, Graph};
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use registry::{
