@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    watershed::run(&watershed::standard_registry(), std::env::args_os())
+    watershed::run(watershed::standard_registry(), std::env::args_os())
 }

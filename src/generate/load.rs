@@ -122,7 +122,7 @@ impl Load {
     /// Says what is wrong with the endpoint. A server that is down is no error here but shows in the report.
     pub(crate) async fn run(&self, progress: &Progress) -> Result<Report, String> {
         let target = Arc::new(Target::new(&self.endpoint, self.signal, self.protocol, self.compression)?);
-        let (start, cpu_start) = (Instant::now(), cpu_time());
+        let start = Instant::now();
         let mut workers = JoinSet::new();
         for connection in 0..self.connections {
             for link in Link::bundle(&target, self.concurrency) {
@@ -138,15 +138,21 @@ impl Load {
             }
         }
         while workers.join_next().await.is_some() {}
+        Ok(self.report(progress, start))
+    }
+
+    /// What has been done so far; what has no answer yet counts as failed.
+    pub(crate) fn report(&self, progress: &Progress, start: Instant) -> Report {
         let seconds = start.elapsed().as_secs_f64();
-        let account = progress.account();
-        Ok(Report {
-            signal: self.signal.label(),
+        let mut account = progress.account();
+        account.failed = account.sent.saturating_sub(account.accepted + account.refused);
+        Report {
+            signal: self.signal.name(),
             records_per_second: (account.accepted as f64 / seconds).round(),
             account,
             seconds,
-            cpu_seconds: cpu_time().saturating_sub(cpu_start).as_secs_f64(),
-        })
+            cpu_seconds: cpu_time().as_secs_f64(),
+        }
     }
 
     fn is_over(&self, start: Instant) -> bool {
