@@ -92,13 +92,15 @@ impl Admin {
         let mut tasks = JoinSet::new();
         for settings in metrics.pages() {
             let address = (settings.host.as_str(), settings.port);
-            let listener = TcpListener::bind(address).await.map_err(|error| metrics_taken(address, &error))?;
+            let listener =
+                TcpListener::bind(address).await.map_err(|error| metrics_taken(address, &error))?;
             addresses.extend(listener.local_addr().map(|address| ("metrics", address)));
             tasks.spawn(serve(listener, Page::Metrics(Exposition::from(&settings)), Arc::clone(&source)));
         }
         for settings in health {
             let address = settings.endpoint.bind_address();
-            let listener = TcpListener::bind(&address).await.map_err(|error| health_taken(&address, &error))?;
+            let listener =
+                TcpListener::bind(&address).await.map_err(|error| health_taken(&address, &error))?;
             addresses.extend(listener.local_addr().map(|address| ("health", address)));
             tasks.spawn(serve(listener, Page::Health(settings.clone()), Arc::clone(&source)));
         }
@@ -212,8 +214,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(page: Page, path: &str, phase: Phase, status: u16, start_of_body: &str) {
-        let answer = respond(&Method::GET, path, &page, &source(phase));
+    fn check(page: &Page, path: &str, phase: Phase, status: u16, start_of_body: &str) {
+        let answer = respond(&Method::GET, path, page, &source(phase));
         assert_eq!(answer.status(), status);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let body = runtime.block_on(answer.into_body().collect()).unwrap().to_bytes();
@@ -224,23 +226,23 @@ mod tests {
     #[test]
     fn health_is_good_only_between_start_and_stop() {
         let page = Page::Health(HealthCheck::default());
-        check(page.clone(), "/", Phase::Starting, 503, "{\"status\":\"starting\"");
-        check(page.clone(), "/", Phase::Ready, 200, "{\"status\":\"ready\"");
-        check(page.clone(), "/", Phase::Stopping, 503, "{\"status\":\"stopping\"");
-        check(page, "/other", Phase::Ready, 404, "nothing here; see /");
+        check(&page, "/", Phase::Starting, 503, "{\"status\":\"starting\"");
+        check(&page, "/", Phase::Ready, 200, "{\"status\":\"ready\"");
+        check(&page, "/", Phase::Stopping, 503, "{\"status\":\"stopping\"");
+        check(&page, "/other", Phase::Ready, 404, "nothing here; see /");
     }
 
     #[test]
     fn a_body_of_ones_own_replaces_the_json() {
         let page = Page::Health(HealthCheck { response_body: Some("fine".into()), ..HealthCheck::default() });
-        check(page, "/", Phase::Ready, 200, "fine");
+        check(&page, "/", Phase::Ready, 200, "fine");
     }
 
     #[test]
     fn metrics_are_at_their_path() {
         let page = Page::Metrics(Exposition::default());
-        check(page.clone(), "/metrics", Phase::Ready, 200, "# HELP otelcol_process_uptime");
-        check(page, "/", Phase::Ready, 404, "nothing here; see /metrics");
+        check(&page, "/metrics", Phase::Ready, 200, "# HELP otelcol_process_uptime");
+        check(&page, "/", Phase::Ready, 404, "nothing here; see /metrics");
     }
 
     #[tokio::test]

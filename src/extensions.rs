@@ -42,10 +42,13 @@ pub(crate) fn read(document: &Document, errors: &mut Vec<ConfigError>) -> Vec<He
         }
         match section.read::<HealthCheck>() {
             Ok(health) if !health.path.starts_with('/') => {
-                let message = format!("`{}` does not begin with `/`; write for instance `/health`", health.path);
+                let message =
+                    format!("`{}` does not begin with `/`; write for instance `/health`", health.path);
                 errors.push(section.error_at("path", message));
             }
-            Ok(health) if document.service.extensions.iter().any(|on| on.value == *id) => switched_on.push(health),
+            Ok(health) if document.service.extensions.iter().any(|on| on.value == *id) => {
+                switched_on.push(health)
+            }
             Ok(_) => {}
             Err(mistakes) => errors.extend(mistakes),
         }

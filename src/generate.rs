@@ -15,4 +15,4 @@ mod payload;
 mod template;
 
 pub(crate) use link::{Compression, Protocol};
-pub(crate) use load::{Account, Load, Progress, Report};
+pub(crate) use load::{Load, Progress, Report};

@@ -28,7 +28,11 @@ pub(crate) fn entries(registry: &Registry) -> Vec<Entry> {
     let receivers = registry.receivers().iter().map(|factory| ("receivers", factory.description));
     let processors = registry.processors().iter().map(|factory| ("processors", factory.description));
     let exporters = registry.exporters().iter().map(|factory| ("exporters", factory.description));
-    receivers.chain(processors).chain(exporters).map(|(kind, description)| Entry::new(kind, description)).collect()
+    receivers
+        .chain(processors)
+        .chain(exporters)
+        .map(|(kind, description)| Entry::new(kind, description))
+        .collect()
 }
 
 impl Entry {

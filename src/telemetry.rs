@@ -11,4 +11,4 @@ mod settings;
 pub(crate) use logs::start as start_logs;
 pub(crate) use prometheus::{Exposition, page};
 pub(crate) use push::Pushes;
-pub(crate) use settings::{Identity, LogSettings, MetricSettings, Settings};
+pub(crate) use settings::{Identity, MetricSettings, Settings};

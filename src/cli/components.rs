@@ -1,7 +1,5 @@
 //! `watershed components`.
 
-use std::fmt::Write;
-
 use watershed_config::suggest;
 use watershed_pipeline::Registry;
 
@@ -49,14 +47,13 @@ fn list(entries: &[Entry]) -> String {
     for entry in entries {
         if entry.kind != kind {
             kind = entry.kind;
-            // Writing to a string cannot fail.
-            drop(writeln!(text, "{kind}:"));
+            text.push_str(&format!("{kind}:\n"));
         }
-        drop(writeln!(text, "  - name: {}", entry.type_name));
+        text.push_str(&format!("  - name: {}\n", entry.type_name));
         if !entry.aliases.is_empty() {
-            drop(writeln!(text, "    aliases: [{}]", entry.aliases.join(", ")));
+            text.push_str(&format!("    aliases: [{}]\n", entry.aliases.join(", ")));
         }
-        drop(writeln!(text, "    description: {:?}", entry.summary()));
+        text.push_str(&format!("    description: {:?}\n", entry.summary()));
     }
     text
 }

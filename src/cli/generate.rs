@@ -83,7 +83,10 @@ impl Generate {
         }
         let trouble = progress.last_trouble().unwrap_or_else(|| "the server rejected a part".to_owned());
         let lost = account.sent - account.accepted;
-        Err(Failure::Other(format!("{lost} of {} were not accepted, the last reason: {trouble}", account.sent)))
+        Err(Failure::Other(format!(
+            "{lost} of {} were not accepted, the last reason: {trouble}",
+            account.sent
+        )))
     }
 
     async fn send(&self, progress: &Progress) -> Result<Report, Failure> {

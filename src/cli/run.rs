@@ -1,6 +1,5 @@
 //! `watershed run`.
 
-use std::future::Future;
 use std::time::Instant;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,7 +53,8 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
         memory_limit_mib = setup.budget.hard_limit() / MIB,
         "starting"
     );
-    let mut signals = Signals::new().map_err(|error| Failure::Other(format!("cannot watch signals: {error}")))?;
+    let mut signals =
+        Signals::new().map_err(|error| Failure::Other(format!("cannot watch signals: {error}")))?;
     let identity = Identity::new(&setup.settings.resource);
     let pushes = setup.settings.metrics.pushes();
     let pushes = Pushes::start(&pushes, &setup.telemetry, &identity, start).map_err(Failure::Other)?;

@@ -28,7 +28,11 @@ impl Answer {
     pub(crate) fn of_http(response: &Response) -> Self {
         let status = response.status;
         let reason = || {
-            let text: String = String::from_utf8_lossy(&response.body).chars().filter(|c| !c.is_control()).take(200).collect();
+            let text: String = String::from_utf8_lossy(&response.body)
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect();
             format!("{status}: {text}")
         };
         match status.as_u16() {
@@ -67,7 +71,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The number of rejected records in an export response: field 1 of the message in field 1.
 fn rejected(body: &[u8]) -> u64 {
-    let Some(partial) = field_one(body, 2).and_then(|(length, rest)| rest.get(..usize::try_from(length).ok()?))
+    let Some(partial) =
+        field_one(body, 2).and_then(|(length, rest)| rest.get(..usize::try_from(length).ok()?))
     else {
         return 0;
     };

@@ -63,10 +63,15 @@ impl Target {
     ) -> Result<Self, String> {
         let rest = address.strip_prefix("http://").unwrap_or(address);
         if rest.contains("://") {
-            return Err(format!("`{address}` is not supported as an endpoint; write `host:port` or `http://host:port`"));
+            return Err(format!(
+                "`{address}` is not supported as an endpoint; write `host:port` or `http://host:port`"
+            ));
         }
         let (authority, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        if !authority.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        if !authority
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        {
             return Err(format!("`{address}` has no port; write for instance `localhost:4317`"));
         }
         let path = match (protocol, signal) {
@@ -80,7 +85,8 @@ impl Target {
             (Protocol::Http, Signal::Metrics) => "/v1/metrics",
         };
         let whole = format!("http://{authority}{}{path}", base.trim_end_matches('/'));
-        let uri = whole.parse().map_err(|_| format!("`{address}` is not an endpoint; write `localhost:4317`"))?;
+        let uri =
+            whole.parse().map_err(|_| format!("`{address}` is not an endpoint; write `localhost:4317`"))?;
         Ok(Self { authority: authority.to_owned(), uri, protocol, compression })
     }
 
@@ -97,7 +103,8 @@ impl Target {
         if self.protocol == Protocol::Http {
             return Ok(compressed.map_or_else(|| Bytes::copy_from_slice(message), Bytes::from));
         }
-        let length = u32::try_from(body.len()).map_err(|_| "a request is larger than 4 GiB; use a smaller --batch".to_owned())?;
+        let length = u32::try_from(body.len())
+            .map_err(|_| "a request is larger than 4 GiB; use a smaller --batch".to_owned())?;
         let mut frame = Vec::with_capacity(5 + body.len());
         frame.push(u8::from(self.compression != Compression::None));
         frame.extend_from_slice(&length.to_be_bytes());
@@ -111,10 +118,13 @@ impl Target {
             Compression::Gzip => Some("gzip"),
             Compression::Zstd => Some("zstd"),
         };
-        let builder = Request::post(self.uri.clone()).header("user-agent", concat!("watershed-generate/", env!("CARGO_PKG_VERSION")));
+        let builder = Request::post(self.uri.clone())
+            .header("user-agent", concat!("watershed-generate/", env!("CARGO_PKG_VERSION")));
         let builder = match self.protocol {
             Protocol::Grpc => builder.header("content-type", "application/grpc").header("te", "trailers"),
-            Protocol::Http => builder.header("content-type", "application/x-protobuf").header("host", &self.authority),
+            Protocol::Http => {
+                builder.header("content-type", "application/x-protobuf").header("host", &self.authority)
+            }
         };
         let builder = match (coding, self.protocol) {
             (Some(coding), Protocol::Grpc) => builder.header("grpc-encoding", coding),

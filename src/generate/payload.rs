@@ -177,9 +177,10 @@ mod tests {
         let bytes = request(Signal::Traces, 0, 8);
         let decoded = ExportTraceServiceRequest::decode(&bytes[..]).unwrap();
         let spans = &decoded.resource_spans[0].scope_spans[0].spans;
-        assert_eq!(spans.iter().map(|span| sequence(&span.attributes)).collect::<Vec<_>>(), [
-            0, 1, 2, 3, 4, 5, 6, 7
-        ]);
+        assert_eq!(
+            spans.iter().map(|span| sequence(&span.attributes)).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4, 5, 6, 7]
+        );
         assert!(spans[0].parent_span_id.is_empty());
         assert_eq!(spans[3].parent_span_id, spans[0].span_id);
         assert_eq!(spans[3].trace_id, spans[0].trace_id);

@@ -74,7 +74,8 @@ fn line(path: &str, property: &Value, target: &Value, is_required: bool) -> Stri
     let text = description(property).or_else(|| description(target)).unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let values = names(target);
-    let values = if values.is_empty() { String::new() } else { format!(" One of {}.", quoted(values.into_iter())) };
+    let values =
+        if values.is_empty() { String::new() } else { format!(" One of {}.", quoted(values.into_iter())) };
     let required = if is_required { " (required)" } else { "" };
     format!("- `{path}`{required}: {text}{values}\n")
 }
@@ -85,7 +86,8 @@ fn target<'s>(schema: &'s Value, root: &'s Value) -> (&'s Value, bool) {
     let mut is_list = false;
     // Each step goes deeper into a schema of finite depth; the limit is for a schema that refers to itself.
     for _ in 0..DEPTH_MAX {
-        let reference = schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix("#/$defs/"));
+        let reference =
+            schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix("#/$defs/"));
         let options = schema.get("anyOf").and_then(Value::as_array);
         let next = match (reference, options, schema.get("items")) {
             (Some(name), ..) => root.get("$defs").and_then(|definitions| definitions.get(name)),
@@ -113,5 +115,8 @@ fn names(schema: &Value) -> Vec<&str> {
 }
 
 fn quoted<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .map(|name| if name.is_empty() { "`\"\"`".to_owned() } else { format!("`{name}`") })
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -81,7 +81,8 @@ fn finish(schema: Schema, mut generator: SchemaGenerator) -> Value {
 fn inline_root(mut schema: Value, prefix: &str) -> Value {
     let definitions = schema.get_mut(DEFINITIONS).map(Value::take).unwrap_or_default();
     let Value::Object(mut definitions) = definitions else { return schema };
-    let name = schema.get(REFERENCE).and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
+    let name =
+        schema.get(REFERENCE).and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
     let root = name.map(str::to_owned).and_then(|name| definitions.remove(&name));
     let mut root = root.unwrap_or(schema);
     rename(&mut root, prefix);
@@ -146,9 +147,7 @@ fn pattern(entry: &Entry) -> String {
 }
 
 fn service(telemetry: &Value) -> Value {
-    let ids = |description: &str| {
-        json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "description": description})
-    };
+    let ids = |description: &str| json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "description": description});
     let needed = |description: &str| {
         let mut list = ids(description);
         if let Some(object) = list.as_object_mut() {

@@ -22,7 +22,8 @@ pub(crate) fn start(settings: &LogSettings) -> Result<(), String> {
     let filter = filter(settings, watershed_config::process_environment(OVERRIDE).as_deref())?;
     let outputs = Outputs::open(&settings.output_paths)?;
     let is_colored = outputs.is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colored).with_writer(outputs);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colored).with_writer(outputs);
     let started = match settings.encoding {
         Encoding::Console => builder.try_init(),
         Encoding::Json => builder.json().flatten_event(true).try_init(),
@@ -34,8 +35,9 @@ pub(crate) fn start(settings: &LogSettings) -> Result<(), String> {
 
 fn filter(settings: &LogSettings, wanted: Option<&str>) -> Result<EnvFilter, String> {
     if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
-        return EnvFilter::try_new(wanted)
-            .map_err(|error| format!("{OVERRIDE}: `{wanted}` is not a filter: {error}; write for instance `debug`"));
+        return EnvFilter::try_new(wanted).map_err(|error| {
+            format!("{OVERRIDE}: `{wanted}` is not a filter: {error}; write for instance `debug`")
+        });
     }
     let level = match settings.level {
         Level::Trace => "trace",
@@ -61,7 +63,8 @@ enum Output {
 
 impl Outputs {
     fn open(paths: &[String]) -> Result<Self, String> {
-        let open = |path: &String| match path.as_str() {
+        let open = |path: &String| {
+            match path.as_str() {
             "stderr" => Ok(Output::Stderr),
             "stdout" => Ok(Output::Stdout),
             _ => OpenOptions::new().create(true).append(true).open(path).map(|file| Output::File(Mutex::new(file))).map_err(
@@ -72,6 +75,7 @@ impl Outputs {
                     )
                 },
             ),
+        }
         };
         Ok(Self(Arc::new(paths.iter().map(open).collect::<Result<_, _>>()?)))
     }
@@ -120,7 +124,11 @@ mod tests {
         let settings = LogSettings { level: Level::Debug, ..LogSettings::default() };
         assert!(filter(&settings, None).unwrap().to_string().contains("debug"));
         assert_eq!(filter(&settings, Some("watershed=trace")).unwrap().to_string(), "watershed=trace");
-        assert!(filter(&settings, Some("a=b=c")).unwrap_err().starts_with("WATERSHED_LOG: `a=b=c` is not a filter"));
+        assert!(
+            filter(&settings, Some("a=b=c"))
+                .unwrap_err()
+                .starts_with("WATERSHED_LOG: `a=b=c` is not a filter")
+        );
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The counters as a page for Prometheus (text format 0.0.4).
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use watershed_pipeline::{Sample, Telemetry, Unit};
@@ -75,18 +74,17 @@ impl Page {
         if self.family != name {
             let kind = if is_counter { "counter" } else { "gauge" };
             let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-            // Writing to a string cannot fail.
-            drop(write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            self.text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         }
         self.text.push_str(&name);
         let mut separator = '{';
         for (key, value) in labels {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            drop(write!(self.text, "{separator}{}=\"{value}\"", sanitize(key)));
+            self.text.push_str(&format!("{separator}{}=\"{value}\"", sanitize(key)));
             separator = ',';
         }
         self.text.push_str(if labels.is_empty() { "" } else { "}" });
-        drop(writeln!(self.text, " {value}"));
+        self.text.push_str(&format!(" {value}\n"));
         self.family = name;
     }
 }
@@ -128,7 +126,13 @@ pub(super) fn process_samples(uptime: Duration) -> Vec<Sample> {
     let cpu = i128::from(cpu_time().as_secs());
     let mut samples = vec![
         sample("otelcol_process_uptime", "Uptime of the process.", Unit::Seconds, true, uptime),
-        sample("otelcol_process_cpu_seconds", "Processor time in user and system mode.", Unit::Seconds, true, cpu),
+        sample(
+            "otelcol_process_cpu_seconds",
+            "Processor time in user and system mode.",
+            Unit::Seconds,
+            true,
+            cpu,
+        ),
     ];
     samples.extend(resident_memory().map(|bytes| {
         let help = "Memory of the process that is in physical memory.";
@@ -146,7 +150,9 @@ mod tests {
     fn shown(form: Exposition) -> String {
         let telemetry = Telemetry::new();
         let name = "otelcol_receiver_accepted_spans";
-        telemetry.counter(name, Unit::Items, "a\nb", &[("receiver", "otlp/\"x\""), ("data.type", "t")]).add(3);
+        telemetry
+            .counter(name, Unit::Items, "a\nb", &[("receiver", "otlp/\"x\""), ("data.type", "t")])
+            .add(3);
         telemetry.counter(name, Unit::Items, "a\nb", &[("receiver", "z")]).add(4);
         telemetry.gauge("queue_size", Unit::Bytes, "bytes", &[]).set(-1);
         let page = page(&telemetry, &Identity(BTreeMap::new()), Duration::from_secs(2), form);

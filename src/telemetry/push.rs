@@ -89,7 +89,9 @@ fn exporter(periodic: &Periodic) -> Result<MetricExporter, String> {
         otlp.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned())).collect();
     let builder = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
     let builder = builder.with_endpoint(&endpoint).with_timeout(periodic.patience()).with_headers(headers);
-    builder.build().map_err(|error| format!("service.telemetry.metrics.readers: cannot send to {endpoint}: {error}"))
+    builder
+        .build()
+        .map_err(|error| format!("service.telemetry.metrics.readers: cannot send to {endpoint}: {error}"))
 }
 
 /// An SDK instrument for each name among the counters.
@@ -119,15 +121,20 @@ impl Instruments {
             samples.filter(|sample| sample.name == own).map(observation).collect::<Vec<_>>()
         };
         if monotonic {
-            let builder = self.meter.u64_observable_counter(name).with_description(help).with_unit(unit.ucum());
+            let builder =
+                self.meter.u64_observable_counter(name).with_description(help).with_unit(unit.ucum());
             let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-                read().iter().for_each(|(value, labels)| observer.observe(u64::try_from(*value).unwrap_or_default(), labels));
+                read().iter().for_each(|(value, labels)| {
+                    observer.observe(u64::try_from(*value).unwrap_or_default(), labels)
+                });
             };
             builder.with_callback(observe).build();
         } else {
             let builder = self.meter.i64_observable_gauge(name).with_description(help).with_unit(unit.ucum());
             let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<i64>| {
-                read().iter().for_each(|(value, labels)| observer.observe(i64::try_from(*value).unwrap_or(i64::MAX), labels));
+                read().iter().for_each(|(value, labels)| {
+                    observer.observe(i64::try_from(*value).unwrap_or(i64::MAX), labels)
+                });
             };
             builder.with_callback(observe).build();
         }

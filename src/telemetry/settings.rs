@@ -187,6 +187,7 @@ pub(crate) struct PushExporter {
 pub(crate) struct Otlp {
     /// Only `http/protobuf`, which is the default.
     #[serde(default)]
+    #[expect(dead_code, reason = "there is one protocol; naming another one is a mistake")]
     pub(crate) protocol: OtlpProtocol,
     /// The server; without a path, `/v1/metrics` is added.
     pub(crate) endpoint: ServerUrl,
@@ -261,7 +262,8 @@ impl Settings {
     pub(crate) fn read(section: Option<&Section>) -> Result<Self, ConfigErrors> {
         let Some(section) = section.filter(|section| !section.is_null()) else { return Ok(Self::default()) };
         if section.keys().any(|key| key == "traces") {
-            let message = "own traces are not available; remove `traces`, logs and metrics report about the process";
+            let message =
+                "own traces are not available; remove `traces`, logs and metrics report about the process";
             return Err(section.error_at("traces", message).into());
         }
         let settings: Self = section.read()?;
@@ -291,7 +293,9 @@ impl MetricSettings {
             (None, None) => vec![Prometheus::default()],
             (None, Some(address)) => vec![at(address)],
             (Some(readers), address) => {
-                let pulls = readers.iter().filter_map(|reader| Some(reader.pull.as_ref()?.exporter.prometheus.clone()));
+                let pulls = readers
+                    .iter()
+                    .filter_map(|reader| Some(reader.pull.as_ref()?.exporter.prometheus.clone()));
                 address.iter().map(at).chain(pulls).collect()
             }
         }
