@@ -4,16 +4,21 @@
 //! fixed size that point into them. Merging batches joins the lists; cloning copies pointers; a part that is
 //! shared is copied by the first write to it.
 //!
-//! Read in this order: `part` (the rows), `buffer` and `attributes` (what they point to), `record` and
-//! `metrics` (reading), `edit` (changing), `builder` (making new ones).
+//! Read in this order: `part` and `rows`, `buffer` and `attributes` (what they point to), `record`, `log`,
+//! `span` and `points` (reading), `edit` and `texts` (changing), `builder` (making new ones).
 
 mod attributes;
 mod buffer;
 mod builder;
 mod edit;
+mod log;
 mod metrics;
 mod part;
+mod points;
 mod record;
+mod rows;
+mod span;
+mod texts;
 mod value;
 
 use std::sync::Arc;
@@ -23,14 +28,17 @@ pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
+pub use log::LogRecord;
 pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,
 };
-pub use metrics::{DataPoint, Exemplar, Metric, MetricKind, Number, PointValue, Quantile};
-pub(crate) use part::{
-    EventRow, Holder, LinkRow, LogRow, Part, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows,
-};
-pub use record::{LogRecord, Record, Resource, Scope, Span, SpanEvent, SpanLink};
+pub use metrics::{MetricKind, Number, Quantile};
+pub(crate) use part::{Holder, Part};
+pub use points::{DataPoint, Exemplar, Metric, PointValue};
+pub use record::{Record, Resource, Scope};
+pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
+pub use span::{Span, SpanEvent, SpanLink};
+pub use texts::TextPlace;
 pub(crate) use value::Stored;
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 
@@ -298,6 +306,14 @@ impl Batch {
         let large = message.len().saturating_mul(2) < self.memory_size();
         if large && let Ok(part) = decode(self.signal, message) {
             self.parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
+        }
+    }
+
+    /// Has everything written from its fields, nothing copied.
+    #[cfg(test)]
+    pub(crate) fn forget_received(&mut self) {
+        for part in &mut self.parts {
+            Arc::make_mut(part).forget_received();
         }
     }
 

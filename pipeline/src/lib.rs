@@ -28,7 +28,7 @@ pub mod testing;
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
     LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
-    Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, Value,
+    Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, TextPlace, Value,
 };
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{

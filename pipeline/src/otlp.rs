@@ -9,6 +9,8 @@ mod decode;
 mod encode;
 pub mod json;
 pub(crate) mod nested;
+#[cfg(test)]
+mod roundtrip;
 pub mod schema;
 mod wire;
 

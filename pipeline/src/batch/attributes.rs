@@ -74,10 +74,6 @@ impl KeyTable {
         KeyId(id)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
     pub(crate) fn memory_size(&self) -> usize {
         self.keys.capacity() * size_of::<Text>() + self.index.capacity() * size_of::<u32>()
     }

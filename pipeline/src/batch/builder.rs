@@ -4,7 +4,8 @@ use super::attributes::AttrRange;
 use super::buffer::Buffer;
 use super::edit::{AttributesMut, RecordMut};
 use super::metrics::{MetricKind, MetricRow, Number, PointData, PointRow};
-use super::part::{Holder, LogRow, Part, ResourceRow, Rows, ScopeRow, SpanRow};
+use super::part::{Holder, Part};
+use super::rows::{LogRow, ResourceRow, Rows, ScopeRow, SpanRow};
 use super::{Batch, Signal};
 
 /// A batch in the making. Records go to the scope and resource begun last.

@@ -1,9 +1,12 @@
 //! What is changed in a batch. Every setter forgets the received bytes of what it changes; see [`Part::touch`].
 
 use super::attributes::Attributes;
-use super::metrics::DataPoint;
-use super::part::{Holder, LogRow, Part, Rows, SpanRow};
-use super::record::{LogRecord, Record, Resource, Scope, Span};
+use super::log::LogRecord;
+use super::part::{Holder, Part};
+use super::points::DataPoint;
+use super::record::{Record, Resource, Scope};
+use super::rows::{LogRow, Rows, SpanRow};
+use super::span::Span;
 use super::value::{IntoValue, Value, store};
 
 /// A record in hand, whatever its signal: read it like a map, change it like a map.
@@ -122,6 +125,28 @@ impl RecordMut<'_> {
     pub fn set_span_name(&mut self, name: &str) {
         let name = self.part.buffer.push(name.as_bytes());
         self.edit_span(|row| row.name = name);
+    }
+
+    /// Sets the ids of a span: its trace, itself, and the span that caused it (all zero for none).
+    pub fn set_span_ids(&mut self, trace_id: [u8; 16], span_id: [u8; 8], parent_span_id: [u8; 8]) {
+        self.edit_span(|row| {
+            row.trace_id = trace_id;
+            row.span_id = span_id;
+            row.parent_span_id = parent_span_id;
+        });
+    }
+
+    /// Sets start and end of a span, in nanoseconds since the Unix epoch.
+    pub fn set_span_times(&mut self, start: u64, end: u64) {
+        self.edit_span(|row| {
+            row.start_time = start;
+            row.end_time = end;
+        });
+    }
+
+    /// Sets the kind of a span: 1 internal, 2 server, 3 client, 4 producer, 5 consumer.
+    pub fn set_span_kind(&mut self, kind: i32) {
+        self.edit_span(|row| row.kind = kind);
     }
 
     /// Sets the status of a span: 0 unset, 1 ok, 2 error.

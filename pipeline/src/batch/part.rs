@@ -9,106 +9,9 @@ use super::Signal;
 use super::attributes::{self, Attr, AttrRange, KeyTable};
 use super::buffer::{Buffer, Text};
 use super::metrics::MetricRows;
-use super::value::{IntoValue, Stored, store};
+use super::rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
+use super::value::{IntoValue, store};
 use crate::budget::Reservation;
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ResourceRow {
-    pub(crate) attrs: AttrRange,
-    pub(crate) dropped_attributes: u32,
-    pub(crate) schema_url: Text,
-    /// The bytes of the `Resource` message, unless changed.
-    pub(crate) raw: Text,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ScopeRow {
-    pub(crate) resource: u32,
-    pub(crate) name: Text,
-    pub(crate) version: Text,
-    pub(crate) attrs: AttrRange,
-    pub(crate) dropped_attributes: u32,
-    pub(crate) schema_url: Text,
-    /// The bytes of the `InstrumentationScope` message, unless changed.
-    pub(crate) raw: Text,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LogRow {
-    pub(crate) time: u64,
-    pub(crate) observed_time: u64,
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) severity_number: i32,
-    pub(crate) flags: u32,
-    pub(crate) severity_text: Text,
-    pub(crate) event_name: Text,
-    pub(crate) body: Stored,
-    pub(crate) attrs: AttrRange,
-    pub(crate) dropped_attributes: u32,
-    pub(crate) scope: u32,
-    pub(crate) raw: Text,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SpanRow {
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) parent_span_id: [u8; 8],
-    pub(crate) start_time: u64,
-    pub(crate) end_time: u64,
-    pub(crate) name: Text,
-    pub(crate) trace_state: Text,
-    pub(crate) kind: i32,
-    pub(crate) flags: u32,
-    pub(crate) attrs: AttrRange,
-    pub(crate) dropped_attributes: u32,
-    pub(crate) events: AttrRange,
-    pub(crate) dropped_events: u32,
-    pub(crate) links: AttrRange,
-    pub(crate) dropped_links: u32,
-    pub(crate) status_code: i32,
-    pub(crate) status_message: Text,
-    /// Whether the `Status` message was there at all.
-    pub(crate) has_status: bool,
-    pub(crate) scope: u32,
-    pub(crate) raw: Text,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct EventRow {
-    pub(crate) time: u64,
-    pub(crate) name: Text,
-    pub(crate) attrs: AttrRange,
-    pub(crate) dropped_attributes: u32,
-    pub(crate) raw: Text,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LinkRow {
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) trace_state: Text,
-    pub(crate) flags: u32,
-    pub(crate) attrs: AttrRange,
-    pub(crate) dropped_attributes: u32,
-    pub(crate) raw: Text,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SpanRows {
-    pub(crate) spans: Vec<SpanRow>,
-    pub(crate) events: Vec<EventRow>,
-    pub(crate) links: Vec<LinkRow>,
-}
-
-/// The rows of one signal.
-#[derive(Clone, Debug)]
-pub(crate) enum Rows {
-    Logs(Vec<LogRow>),
-    Spans(SpanRows),
-    Metrics(MetricRows),
-}
 
 /// What holds attributes.
 #[derive(Clone, Copy, Debug)]
@@ -362,6 +265,26 @@ impl Part {
         if let Some(attr) = self.attrs.get_mut(range.indices()).and_then(|own| own.get_mut(position)) {
             attr.value = value;
             self.touch(holder);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forget_received(&mut self) {
+        self.pristine = false;
+        self.resources.iter_mut().for_each(|row| row.raw = Text::NONE);
+        self.scopes.iter_mut().for_each(|row| row.raw = Text::NONE);
+        match &mut self.rows {
+            Rows::Logs(rows) => rows.iter_mut().for_each(|row| row.raw = Text::NONE),
+            Rows::Spans(rows) => {
+                rows.spans.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.events.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.links.iter_mut().for_each(|row| row.raw = Text::NONE);
+            }
+            Rows::Metrics(rows) => {
+                rows.metrics.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.points.iter_mut().for_each(|row| row.raw = Text::NONE);
+                rows.exemplars.iter_mut().for_each(|row| row.raw = Text::NONE);
+            }
         }
     }
 

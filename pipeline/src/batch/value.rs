@@ -71,9 +71,9 @@ pub enum AnyValue {
     /// Bytes.
     Bytes(Vec<u8>),
     /// A list of values.
-    Array(Vec<AnyValue>),
+    Array(Vec<Self>),
     /// Keys and values, in order.
-    Map(Vec<(String, AnyValue)>),
+    Map(Vec<(String, Self)>),
 }
 
 impl Stored {

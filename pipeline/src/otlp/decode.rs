@@ -106,13 +106,18 @@ impl Decoder {
     }
 
     fn resource(&mut self, mut reader: Reader<'_>, row: &mut ResourceRow) -> Result<()> {
+        let whole = reader.place();
         while let Some(tag) = reader.next_tag()? {
             match tag {
                 RESOURCE_ATTRIBUTES => {
                     self.attribute(reader.nested("KeyValue")?, &mut row.attrs, AttrRange::default())?
                 }
                 RESOURCE_DROPPED => row.dropped_attributes = reader.varint()? as u32,
-                unknown => reader.skip(unknown, fields(&[1, 2]))?,
+                RESOURCE_ENTITIES => {
+                    reader.nested("EntityRef")?;
+                    row.entities = whole;
+                }
+                unknown => reader.skip(unknown, fields(&[1, 2, 3]))?,
             }
         }
         Ok(())
@@ -185,7 +190,7 @@ impl Decoder {
     fn attribute(&mut self, reader: Reader<'_>, range: &mut AttrRange, guess: AttrRange) -> Result<()> {
         let (key, value) = match short_key_value(&reader) {
             Some(short) => short,
-            None => key_value(reader, 0)?,
+            None => key_value(reader, 1)?,
         };
         let guess = (range.len < guess.len).then_some(guess.start + range.len);
         let key = self.intern(key, guess, &reader)?;
@@ -233,6 +238,7 @@ impl Decoder {
 
 const RESOURCE_ATTRIBUTES: u32 = tag(1, BYTES);
 const RESOURCE_DROPPED: u32 = tag(2, VARINT);
+const RESOURCE_ENTITIES: u32 = tag(3, BYTES);
 const SCOPE_NAME: u32 = tag(1, BYTES);
 const SCOPE_VERSION: u32 = tag(2, BYTES);
 const SCOPE_ATTRIBUTES: u32 = tag(3, BYTES);

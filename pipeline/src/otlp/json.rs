@@ -14,6 +14,7 @@
 
 mod decode;
 mod encode;
+mod value;
 mod wire;
 
 pub use self::wire::WireError;
@@ -641,101 +642,5 @@ mod tests {
         let request: ExportMetricsServiceRequest =
             decoded(&schema::METRICS_REQUEST, "{\"resourceMetrics\":null}");
         assert_eq!(request, ExportMetricsServiceRequest::default());
-    }
-}
-#[cfg(test)]
-mod bench {
-    use super::*;
-    use crate::otlp::schema;
-    use opentelemetry_proto::tonic::{
-        collector::logs::v1::*,
-        common::v1::{any_value::Value, *},
-        logs::v1::*,
-        resource::v1::Resource,
-    };
-    use prost::Message as _;
-    #[test]
-    fn bench() {
-        let at = |k: &str, v: Value| KeyValue {
-            key: k.to_owned(),
-            value: Some(AnyValue { value: Some(v) }),
-            key_strindex: 0,
-        };
-        let st = |s: &str| Value::StringValue(s.to_owned());
-        let record = LogRecord {
-            time_unix_nano: 1_790_000_000_123_456_789,
-            observed_time_unix_nano: 1_790_000_000_223_456_789,
-            severity_number: 9,
-            severity_text: "INFO".into(),
-            trace_id: (1..17).collect(),
-            span_id: (1..9).collect(),
-            flags: 1,
-            body: Some(AnyValue {
-                value: Some(st(
-                    "GET /api/v1/orders/8c1a2f4e-5b6d completed with status 200 in 37 ms for user 10293 from region eu-central-1; cache=miss shard=17 attempt=1 queue=default",
-                )),
-            }),
-            attributes: vec![
-                at("http.request.method", st("GET")),
-                at("http.route", st("/api/v1/orders/{id}")),
-                at("http.response.status_code", Value::IntValue(200)),
-                at("url.path", st("/api/v1/orders/8c1a2f4e-5b6d")),
-                at("user.id", st("user-0010293")),
-                at("client.address", st("203.0.113.77")),
-                at("server.address", st("orders.internal.example")),
-                at("duration_ms", Value::DoubleValue(37.25)),
-                at("thread.name", st("worker-12")),
-                at("code.function.name", st("orders::handlers::get_order")),
-            ],
-            ..LogRecord::default()
-        };
-        let size = record.encoded_len();
-        let request = ExportLogsServiceRequest {
-            resource_logs: vec![ResourceLogs {
-                resource: Some(Resource {
-                    attributes: vec![at("service.name", st("orders"))],
-                    ..Resource::default()
-                }),
-                scope_logs: vec![ScopeLogs {
-                    scope: None,
-                    log_records: vec![record; 1000],
-                    schema_url: String::new(),
-                }],
-                schema_url: String::new(),
-            }],
-        };
-        let bytes = request.encode_to_vec();
-        let mut json = Vec::new();
-        encode(&schema::LOGS_REQUEST, &bytes, &mut json).unwrap();
-        println!("record {size} B protobuf, {} B json", json.len() / 1000);
-        for _ in 0..3 {
-            let start = std::time::Instant::now();
-            for _ in 0..300 {
-                json.clear();
-                encode(&schema::LOGS_REQUEST, &bytes, &mut json).unwrap();
-                std::hint::black_box(&json);
-            }
-            let e = start.elapsed().as_nanos() / 300_000;
-            let start = std::time::Instant::now();
-            for _ in 0..300 {
-                std::hint::black_box(decode(&schema::LOGS_REQUEST, &json, 1 << 30).unwrap());
-            }
-            let d = start.elapsed().as_nanos() / 300_000;
-            let start = std::time::Instant::now();
-            for _ in 0..300 {
-                std::hint::black_box(serde_json::from_slice::<serde::de::IgnoredAny>(&json).unwrap());
-            }
-            let i = start.elapsed().as_nanos() / 300_000;
-            let text = "the quick brown fox jumps over the lazy dog ".repeat(20);
-            let mut out = Vec::new();
-            let start = std::time::Instant::now();
-            for _ in 0..100_000 {
-                out.clear();
-                crate::json_text::push_json_string(&mut out, text.as_bytes());
-                std::hint::black_box(&out);
-            }
-            let s = start.elapsed().as_nanos() as f64 / 100_000.0 / text.len() as f64 * 8.0;
-            println!("encode {e} ns/record, decode {d}, ignored-any {i}, string {s:.2} ns per 8 bytes");
-        }
     }
 }

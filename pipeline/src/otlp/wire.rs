@@ -6,9 +6,8 @@
 
 use crate::batch::{Text, is_utf8};
 
-/// Values may be nested this deep. The reference implementation of protobuf stops at 100 messages; one value
-/// is two or three of them.
-pub(crate) const DEPTH_MAX: usize = 64;
+/// Values may be nested this deep; an attribute's or a body's own value is at level 1.
+pub(crate) const DEPTH_MAX: usize = super::schema::NESTING_LIMIT;
 
 /// What a message looks like when it is not what it should be, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -255,6 +254,11 @@ impl BackwardWriter {
     /// Bytes written so far; the mark for [`Self::close`].
     pub(crate) fn mark(&self) -> usize {
         self.bytes.len() - self.start
+    }
+
+    /// Forgets what was written since the mark.
+    pub(crate) fn rewind(&mut self, mark: usize) {
+        self.start = self.bytes.len() - mark;
     }
 
     pub(crate) fn finish(self) -> bytes::Bytes {

@@ -29,7 +29,7 @@ impl Decoder {
                 OBSERVED => row.observed_time = reader.fixed64()?,
                 SEVERITY_NUMBER => row.severity_number = reader.varint()? as i32,
                 SEVERITY_TEXT => row.severity_text = reader.text()?,
-                BODY => row.body = any_value(reader.nested("AnyValue")?, 0)?,
+                BODY => row.body = any_value(reader.nested("AnyValue")?, 1)?,
                 ATTRIBUTES => self.attribute(reader.nested("KeyValue")?, &mut row.attrs, previous)?,
                 DROPPED => row.dropped_attributes = reader.varint()? as u32,
                 FLAGS => row.flags = reader.fixed32()?,

@@ -309,7 +309,7 @@ impl Decoder {
 }
 
 /// What the fields of one point have said so far. Histograms of both kinds and summaries share most of it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct PointFields {
     number: Number,
     buckets: AttrRange,
