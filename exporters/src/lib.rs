@@ -9,9 +9,11 @@ mod calendar;
 mod client;
 mod flat_json;
 mod otlp_json;
+mod terminal;
 #[cfg(test)]
 mod testing;
 
+mod debug;
 mod nop;
 mod otlp_grpc;
 mod otlp_http;
@@ -24,5 +26,6 @@ pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
     exporter::<stdout::Config>(),
+    exporter::<debug::Config>(),
     exporter::<nop::Config>(),
 ];

@@ -184,6 +184,7 @@ impl OtlpGrpc {
 mod tests {
     use super::*;
     use crate::testing::{self, Reply};
+    use bytes::Bytes;
     use opentelemetry_proto::tonic::collector::{
         logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
         trace::v1::ExportTraceServiceRequest,
@@ -303,6 +304,4 @@ mod tests {
         build(&yaml).unwrap().export(&testing::logs(1)).await.unwrap();
         assert_eq!(server.received().await.header("te"), "trailers");
     }
-
-    use bytes::Bytes;
 }

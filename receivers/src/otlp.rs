@@ -300,6 +300,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_on_which_nothing_comes_is_closed() {
+        let bench =
+            Bench::start("protocols: {http: {endpoint: 'localhost:0', read_header_timeout: 1ms}}").await;
+        let mut silent = TcpStream::connect(bench.http()).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 1000]).await.unwrap(), 0);
+    }
+
+    #[test]
+    fn the_example_of_the_manual_builds() {
+        let lines = Config::SOURCE.lines().filter_map(|line| line.strip_prefix("//!"));
+        let example: Vec<&str> = lines
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .skip_while(|line| *line != "```yaml")
+            .skip(1)
+            .take_while(|line| *line != "```")
+            .collect();
+        let mut section = Section::from_text("receivers", &example.join("\n")).unwrap();
+        let config: Config = section.take("otlp").unwrap().read().unwrap();
+        let id: ComponentId = "otlp".parse().unwrap();
+        assert!(config.build(&Context::detached(Kind::Receiver, id)).is_ok());
+    }
+
+    #[tokio::test]
     async fn an_old_connection_is_closed_gracefully() {
         let yaml = "protocols: {grpc: {endpoint: 'localhost:0', keepalive: {server_parameters: \
                     {max_connection_age: 1ms, max_connection_age_grace: 1s}}}}";

@@ -141,7 +141,7 @@ mod tests {
     use watershed_pipeline::Signal;
 
     /// `Status { details: [RetryInfo { 2 s }] }` without padding.
-    const RETRY_IN_TWO_SECONDS: &str = "Gi4KKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29vZ2xlLnJwYy5SZXRyeUluZm8SAgoA";
+    const RETRY_IN_TWO_SECONDS: &str = "GjAKKHR5cGUuZ29vZ2xlYXBpcy5jb20vZ29vZ2xlLnJwYy5SZXRyeUluZm8SBAoCCAI";
 
     fn outcome(code: u16, fields: &[(&'static str, &str)]) -> Result<(), ExportError> {
         let fields = fields
@@ -169,7 +169,7 @@ mod tests {
     fn an_exhausted_server_is_asked_again_only_when_it_says_when() {
         let fields = [(GRPC_STATUS, "8"), ("grpc-status-details-bin", RETRY_IN_TWO_SECONDS)];
         let reason = "the server answered RESOURCE_EXHAUSTED".to_owned();
-        let after = Some(Duration::ZERO);
+        let after = Some(Duration::from_secs(2));
         assert_eq!(outcome(200, &fields), Err(ExportError::Retry { reason, after }));
     }
 

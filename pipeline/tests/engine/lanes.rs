@@ -44,20 +44,18 @@ service: {pipelines: {traces: {receivers: [input], exporters: [local]}}}
     assert_eq!(refusal, Refusal::Final { reason: "no pipeline takes logs from the receiver `input`".into() });
 }
 
+const KEYED: &str = "
+receivers: {input: }
+processors: {pass: , pass/2: , pass/global: {global: true}, keyed: }
+exporters: {local: }
+service:
+  pipelines: {logs: {receivers: [input], processors: [pass, keyed, pass/global, pass/2], exporters: [local]}}
+";
+
 #[tokio::test(start_paused = true)]
 async fn a_key_always_meets_the_same_instance_whatever_stands_around_it() {
     let bench = Bench::new();
-    let (_stop, _running) = start(bench.graph(
-        "
-receivers: {input: }
-processors: {pass: , pass/global: {global: true}, keyed: }
-exporters: {local: }
-service:
-  pipelines: {logs: {receivers: [input], processors: [pass, keyed, pass/global, keyed, pass], exporters: [local]}}
-"
-        .replace("pass/global, keyed, pass]", "pass/global]")
-        .as_str(),
-    ));
+    let (_stop, _running) = start(bench.graph(KEYED));
     for round in 0..20 {
         bench.send("input", logs(round * 7..round * 7 + 13)).await.unwrap();
     }
@@ -71,6 +69,30 @@ service:
     let used: BTreeSet<_> = instances.values().flatten().collect();
     assert_eq!(used.len(), 4, "all lanes have work");
     assert_eq!(bench.delivered("local").len(), 20 * 13);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_senders_pass_all_lanes_without_loss() {
+    const SENDERS: i64 = 8;
+    const BATCHES: i64 = 50;
+    let bench = Bench::new();
+    let (stop, running) = start(bench.graph(KEYED));
+    let send = |sender: i64| {
+        let bench = Arc::clone(&bench);
+        tokio::spawn(async move {
+            for batch in 0..BATCHES {
+                let first = (sender * BATCHES + batch) * 10;
+                bench.send("input", logs(first..first + 10)).await.unwrap();
+            }
+        })
+    };
+    for sender in (0..SENDERS).map(send).collect::<Vec<_>>() {
+        sender.await.unwrap();
+    }
+    stop.send(()).unwrap();
+    let items = u64::try_from(SENDERS * BATCHES * 10).unwrap();
+    assert_eq!(running.await.unwrap().unwrap().totals[0], Totals { accepted: items, sent: items });
+    assert_eq!(bench.delivered("local"), (0..SENDERS * BATCHES * 10).collect::<Vec<_>>());
 }
 
 const DERIVED: &str = "

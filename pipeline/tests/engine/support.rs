@@ -252,8 +252,7 @@ impl Receiver for RunningInput {
                 () = shutdown.requested() => break,
                 next = self.input.recv() => {
                     let Some((batch, client)) = next else { break };
-                    let outlet = outlet.clone();
-                    open.spawn(async move { drop(client.send(outlet.send(batch).await)) });
+                    open.spawn(serve(outlet.clone(), batch, client));
                 }
             }
         }
@@ -263,6 +262,15 @@ impl Receiver for RunningInput {
         while open.join_next().await.is_some() {}
         self.bench.note(format!("end {}", self.id));
         Ok(())
+    }
+}
+
+/// Sends a batch and answers; if the client hangs up, the send is cut short as a server would do it.
+async fn serve(outlet: Outlet, batch: Batch, mut client: oneshot::Sender<Result<(), Refusal>>) {
+    tokio::select! {
+        biased;
+        answer = outlet.send(batch) => drop(client.send(answer)),
+        () = client.closed() => {}
     }
 }
 
