@@ -14,6 +14,7 @@ mod terminal;
 mod testing;
 
 mod debug;
+mod file;
 mod nop;
 mod otlp_grpc;
 mod otlp_http;
@@ -26,6 +27,7 @@ pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
     exporter::<stdout::Config>(),
+    exporter::<file::Config>(),
     exporter::<debug::Config>(),
     exporter::<nop::Config>(),
 ];
