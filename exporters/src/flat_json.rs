@@ -28,6 +28,7 @@ use watershed_pipeline::{Attributes, Record, Value};
 use crate::calendar::Moment;
 
 pub(crate) use metadata::{duration_ms, span_kind, status_name};
+use value::push_str;
 pub(crate) use value::push_value;
 
 /// Attributes that name the piece of code, best first.
@@ -168,7 +169,7 @@ fn push_timestamp(out: &mut Vec<u8>, time: u64) {
 
 /// Appends a name, or null if it is empty.
 fn push_name(out: &mut Vec<u8>, name: &str) {
-    if name.is_empty() { out.extend_from_slice(b"null") } else { push_json_string(out, name.as_bytes()) }
+    if name.is_empty() { out.extend_from_slice(b"null") } else { push_str(out, name) }
 }
 
 /// Appends an id as hexadecimal text, or null if it is all zero.
@@ -185,7 +186,7 @@ fn push_id(out: &mut Vec<u8>, id: &[u8]) {
 fn push_text(out: &mut Vec<u8>, value: Option<Value<'_>>) {
     match value {
         None | Some(Value::Empty) => out.extend_from_slice(b"null"),
-        Some(Value::Str(text)) => push_json_string(out, text.as_bytes()),
+        Some(Value::Str(text)) => push_str(out, text),
         Some(value @ (Value::Array(_) | Value::Map(_))) => {
             let mut json = Vec::new();
             push_value(&mut json, value);

@@ -31,3 +31,13 @@ pub static ALL: &[ExporterFactory] = &[
     exporter::<debug::Config>(),
     exporter::<nop::Config>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use watershed_pipeline::testing::contract;
+
+    #[test]
+    fn every_exporter_keeps_the_contract() {
+        assert_eq!(contract::exporters(super::ALL), Ok(()));
+    }
+}

@@ -321,6 +321,16 @@ impl Batch {
         self.receipts.push(receipt);
     }
 
+    /// Whether senders wait to hear what becomes of the batch.
+    pub(crate) fn has_receipts(&self) -> bool {
+        !self.receipts.is_empty()
+    }
+
+    /// The receipts, for whoever has to answer after the batch is gone from its hands.
+    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+        self.receipts.clone()
+    }
+
     /// Takes over responsibility from the senders: they are answered as soon as nobody else holds their receipts.
     ///
     /// A processor that holds records for longer than a client waits calls this, and documents what a crash loses.

@@ -44,6 +44,12 @@ pub trait Receiver: Send + 'static {
 }
 
 /// Changes, drops or holds what passes. Synchronous: no task, no clock, no I/O; time is an argument.
+///
+/// The engine counts around every call, per processor and signal:
+/// `incoming + added = outgoing + dropped + merged + refused + held`. What a call took and neither passed on nor
+/// holds is dropped, unless [`Out::merged`] says that it went into other items; what is passed on beyond what
+/// was taken is added. So a processor has only [`Self::held`] to tell the truth about. A processor that panics
+/// stops the process.
 pub trait Processor: Send + 'static {
     /// Takes one batch and pushes what goes on to `out`, in order.
     fn process(&mut self, batch: Batch, now: Instant, out: &mut Out);
@@ -78,6 +84,9 @@ pub trait Exporter: Send + Sync + 'static {
     }
 
     /// Makes one attempt to deliver the batch.
+    ///
+    /// The future may be dropped at any await, by a timeout or by a sender that hung up. What it wrote by then must
+    /// be whole: a local exporter writes a record in one step.
     ///
     /// # Errors
     /// See [`ExportError`]: each variant names the engine's reaction.
@@ -182,6 +191,7 @@ pub struct Out {
     pub(crate) passed: Vec<Batch>,
     pub(crate) derived: Vec<Batch>,
     pub(crate) refused: Option<Refusal>,
+    pub(crate) merged: usize,
 }
 
 impl Out {
@@ -202,6 +212,11 @@ impl Out {
     /// Refuses the batch in hand: its sender is told, and may send it again.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.refused.get_or_insert(refusal);
+    }
+
+    /// Tells that so many items went into others (duplicates into their first), so that they don't count as dropped.
+    pub fn merged(&mut self, items: usize) {
+        self.merged += items;
     }
 
     /// What has been passed on so far, emptied. For tests and for the engine.

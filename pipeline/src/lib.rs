@@ -1,14 +1,20 @@
 //! What flows through watershed, the contract of its components, and the engine that runs them.
 //!
 //! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
-//! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `engine.rs`, `delivery.rs`;
-//! then, when you need them, `otlp.rs`, `telemetry.rs`, `budget.rs`.
+//! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `lanes.rs`, `delivery.rs`,
+//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `budget.rs`, and `testing.rs` for tests of
+//! components (feature `testing`).
 
 mod batch;
 mod budget;
 mod component;
 mod context;
+mod delivery;
+mod engine;
+mod graph;
 pub mod json_text;
+mod lanes;
+mod lifecycle;
 mod metadata;
 pub mod otlp;
 mod outlet;
@@ -16,6 +22,8 @@ mod receipt;
 mod registry;
 mod shutdown;
 mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
@@ -28,6 +36,9 @@ pub use component::{
     Refusal, RunError, StartError, State,
 };
 pub use context::{Context, Shared};
+pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};
+pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
+pub use graph::{Environment, Graph};
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use registry::{

@@ -1,0 +1,266 @@
+//! What stands in front of each exporter: queue, batching, retry, timeout, and the accounts of every item.
+//!
+//! There is one delivery per exporter and signal. Without a queue a batch is exported while its sender waits;
+//! with one, the queue takes responsibility and consumers export. Read in this order: `settings` (the options),
+//! `ledger` (what becomes of items), `queue`, `batcher`, `retry`.
+
+mod batcher;
+mod ledger;
+mod queue;
+mod retry;
+mod settings;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+pub use ledger::DropReason;
+pub(crate) use ledger::{Ledger, Load};
+pub(crate) use settings::DeliverySettings;
+pub use settings::{BatchOptions, DeliveryOptions, RetryOnFailure, SendingQueue, Sizer};
+
+use crate::batch::{Batch, Signal};
+use crate::component::{ExportError, Exporter, Refusal};
+use crate::lifecycle::{Lifecycle, guard_future};
+use crate::telemetry::{Telemetry, Unit};
+use batcher::Batcher;
+use queue::{MemoryQueue, Queue};
+use retry::Backoff;
+
+/// All that stands in front of one exporter for one signal.
+pub(crate) struct Delivery {
+    exporter: Arc<dyn Exporter>,
+    ledger: Arc<Ledger>,
+    settings: DeliverySettings,
+    queue: Option<Arc<dyn Queue>>,
+    batcher: Option<Batcher>,
+    lifecycle: Lifecycle,
+    random: Mutex<fastrand::Rng>,
+    complaints: Complaints,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        exporter: Arc<dyn Exporter>,
+        id: &str,
+        signal: Signal,
+        settings: DeliverySettings,
+        telemetry: &Telemetry,
+        lifecycle: &Lifecycle,
+        random: fastrand::Rng,
+    ) -> Self {
+        let queue =
+            settings.queue.as_ref().map(|options| memory_queue(options, id, signal, telemetry, lifecycle));
+        let batcher = settings.queue.as_ref().zip(queue.as_ref()).and_then(|(options, queue)| {
+            let batch = options.batch.clone()?;
+            Some(Batcher::new(Arc::clone(queue), batch, options.sizer))
+        });
+        Self {
+            exporter,
+            ledger: Arc::new(Ledger::new(telemetry, id, signal)),
+            settings,
+            queue,
+            batcher,
+            lifecycle: lifecycle.clone(),
+            random: Mutex::new(random),
+            complaints: Complaints::default(),
+        }
+    }
+
+    /// Opens the account of a batch.
+    pub(crate) fn load(&self, batch: Batch) -> Load {
+        Load::new(batch, &self.ledger)
+    }
+
+    /// Hands a load over; its senders learn through their receipts what became of it.
+    pub(crate) async fn submit(&self, load: Load) {
+        match &self.queue {
+            Some(queue) => queue.put(load).await,
+            None => self.deliver(load).await,
+        }
+    }
+
+    /// How many times the engine runs [`Self::consume`].
+    pub(crate) fn consumers(&self) -> usize {
+        self.settings.queue.as_ref().map_or(0, |queue| queue.num_consumers)
+    }
+
+    /// Sends what the queue gives out until it is closed and empty.
+    pub(crate) async fn consume(&self) {
+        while let Some(load) = self.next().await {
+            self.deliver(load).await;
+        }
+    }
+
+    async fn next(&self) -> Option<Load> {
+        match (&self.batcher, &self.queue) {
+            (Some(batcher), _) => batcher.next().await,
+            (None, Some(queue)) => queue.take().await,
+            (None, None) => None,
+        }
+    }
+
+    /// Nothing more will be submitted: consumers end once the queue is empty.
+    pub(crate) fn close(&self) {
+        if let Some(queue) = &self.queue {
+            queue.close();
+        }
+    }
+
+    /// Lets go of what still waits; each load counts itself. Consumers must have ended.
+    pub(crate) fn abandon(&self) {
+        if let Some(queue) = &self.queue {
+            queue.abandon();
+        }
+        if let Some(batcher) = &self.batcher {
+            batcher.abandon();
+        }
+    }
+
+    /// Attempts until every item of the load is settled.
+    async fn deliver(&self, load: Load) {
+        let mut pending = vec![load];
+        while let Some(mut load) = pending.pop() {
+            if let Some(rest) = self.settle(&mut load).await {
+                pending.push(rest);
+                pending.push(load);
+            }
+        }
+    }
+
+    /// Attempts until the load is settled; if it is too large, returns its second half with nothing settled.
+    async fn settle(&self, load: &mut Load) -> Option<Load> {
+        let mut backoff = Backoff::new(self.settings.retry.as_ref());
+        loop {
+            let error = match self.attempt(load.batch()).await {
+                Ok(()) => {
+                    load.sent(load.batch().len());
+                    return None;
+                }
+                Err(error) => error,
+            };
+            match error {
+                ExportError::Retry { reason, after } => {
+                    let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
+                    match backoff.next(after, random) {
+                        Some(delay) if self.wait(delay, load.has_sender()).await => {}
+                        _ => {
+                            self.give_up(load, reason, after);
+                            return None;
+                        }
+                    }
+                }
+                ExportError::Reject { count, reason } => {
+                    self.reject(load, count, reason);
+                    return None;
+                }
+                ExportError::TooLarge { reason } => {
+                    let half = load.batch().len() / 2;
+                    if half > 0 {
+                        return load.split_off(half);
+                    }
+                    self.complain(&reason, 1, "dropped an item that is too large for the far end");
+                    load.dropped(DropReason::TooLarge, 1);
+                    return None;
+                }
+                ExportError::Fatal { reason } => {
+                    // The load stays open and counts itself as left behind by the stop.
+                    self.lifecycle.fail(&self.ledger.exporter, reason);
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, batch: &Batch) -> Result<(), ExportError> {
+        let attempt = guard_future(self.exporter.export(batch));
+        let answer = match self.settings.timeout {
+            Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|_| {
+                let reason = format!("no answer within {} s", limit.as_secs_f64());
+                Ok(Err(ExportError::Retry { reason, after: None }))
+            }),
+            None => attempt.await,
+        };
+        answer.unwrap_or_else(|reason| Err(ExportError::Fatal { reason }))
+    }
+
+    /// Waits before the next attempt; says no when the stop does not leave the time.
+    async fn wait(&self, delay: Duration, has_sender: bool) -> bool {
+        tokio::select! {
+            biased;
+            () = self.lifecycle.stopping(has_sender) => false,
+            () = sleep(delay) => true,
+        }
+    }
+
+    fn give_up(&self, load: &mut Load, reason: String, after: Option<Duration>) {
+        if load.has_sender() {
+            self.complain(&reason, load.batch().len(), "could not deliver, the sender is told to try again");
+        } else {
+            self.complain(&reason, load.batch().len(), "could not deliver in time, dropped items");
+        }
+        let ending = self.lifecycle.phase() == crate::lifecycle::Phase::Ending;
+        let why = if ending { DropReason::Shutdown } else { DropReason::RetryTimeout };
+        load.fail(&Refusal::Retry { reason, after }, why);
+    }
+
+    fn reject(&self, load: &mut Load, count: usize, reason: String) {
+        let items = load.batch().len();
+        let rejected = count.min(items);
+        self.complain(&reason, rejected, "the far end refused items for good");
+        if rejected == items {
+            load.fail(&Refusal::Final { reason }, DropReason::Rejected);
+        } else {
+            load.dropped(DropReason::Rejected, rejected);
+            load.sent(items - rejected);
+        }
+    }
+
+    fn complain(&self, reason: &str, items: usize, what: &'static str) {
+        if let Some(unsaid) = self.complaints.permit() {
+            let Ledger { exporter, signal, .. } = &*self.ledger;
+            tracing::warn!(exporter, %signal, items, reason, unsaid, "{what}");
+        }
+    }
+}
+
+fn memory_queue(
+    options: &SendingQueue,
+    id: &str,
+    signal: Signal,
+    telemetry: &Telemetry,
+    lifecycle: &Lifecycle,
+) -> Arc<dyn Queue> {
+    let unit = match options.sizer {
+        Sizer::Requests => Unit::Requests,
+        Sizer::Items => Unit::Items,
+        Sizer::Bytes => Unit::Bytes,
+    };
+    let labels = [("exporter", id), ("data_type", signal.name())];
+    let size = telemetry.gauge("otelcol_exporter_queue_size", unit, "What the sending queue holds.", &labels);
+    let capacity =
+        telemetry.gauge("otelcol_exporter_queue_capacity", unit, "What the sending queue can hold.", &labels);
+    capacity.set(i64::try_from(options.queue_size).unwrap_or(i64::MAX));
+    Arc::new(MemoryQueue::new(options.clone(), lifecycle.clone(), size))
+}
+
+/// Keeps a far end that is down from filling the log: one line in ten seconds, with the number of those unsaid.
+#[derive(Default)]
+pub(crate) struct Complaints(Mutex<(Option<Instant>, u64)>);
+
+impl Complaints {
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    /// Whether to say it, and how many were left unsaid since the last time.
+    pub(crate) fn permit(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0.is_some_and(|last| last.elapsed() < Self::INTERVAL) {
+            state.1 += 1;
+            return None;
+        }
+        let unsaid = state.1;
+        *state = (Some(Instant::now()), 0);
+        Some(unsaid)
+    }
+}

@@ -1,0 +1,141 @@
+//! Bounded queues between the pipelines and an exporter's consumers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::ledger::{Claim, DropReason, Load};
+use super::settings::{SendingQueue, Sizer};
+use crate::batch::Batch;
+use crate::component::Refusal;
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::telemetry::Gauge;
+
+/// Where loads wait for a consumer. A durable queue stands behind the same four calls.
+#[async_trait]
+pub(super) trait Queue: Send + Sync + 'static {
+    /// Takes the load with the responsibility for it, or fails it; may wait for room.
+    async fn put(&self, load: Load);
+
+    /// The oldest load; `None` once the queue is closed and empty.
+    async fn take(&self) -> Option<Load>;
+
+    /// Nothing more comes: consumers get what is left and then `None`.
+    fn close(&self);
+
+    /// Lets go of everything that still waits.
+    fn abandon(&self);
+}
+
+/// A queue in memory, first in, first out, limited by its sizer.
+pub(super) struct MemoryQueue {
+    options: SendingQueue,
+    lifecycle: Lifecycle,
+    size: Gauge,
+    room: Arc<Semaphore>,
+    /// As many permits as there are waiting loads; closed when nothing more comes.
+    ready: Semaphore,
+    waiting: Mutex<VecDeque<Load>>,
+}
+
+/// A load's place in the queue, kept until the far end has answered.
+struct Place {
+    size: Gauge,
+    units: i64,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Claim for Place {}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.size.add(-self.units);
+    }
+}
+
+impl MemoryQueue {
+    pub(super) fn new(options: SendingQueue, lifecycle: Lifecycle, size: Gauge) -> Self {
+        let room = Arc::new(Semaphore::new(options.queue_size.min(Semaphore::MAX_PERMITS)));
+        Self { options, lifecycle, size, room, ready: Semaphore::new(0), waiting: Mutex::default() }
+    }
+
+    /// Finds room for so many units, or says what becomes of the load.
+    async fn place(&self, units: u32, has_sender: bool) -> Result<OwnedSemaphorePermit, Overflow> {
+        const STOPPING: Overflow = ("the process is stopping; send it again", DropReason::Shutdown);
+        match Arc::clone(&self.room).try_acquire_many_owned(units) {
+            Ok(permit) => return Ok(permit),
+            Err(TryAcquireError::Closed) => return Err(STOPPING),
+            Err(TryAcquireError::NoPermits) if !self.options.block_on_overflow => {
+                return Err(("the sending queue is full", DropReason::QueueFull));
+            }
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(units);
+        tokio::select! {
+            biased;
+            permit = room => permit.map_err(|_| STOPPING),
+            () = self.lifecycle.stopping(has_sender) => Err(STOPPING),
+        }
+    }
+}
+
+/// What the sender is told, and the reason for the count when there is none.
+type Overflow = (&'static str, DropReason);
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn put(&self, mut load: Load) {
+        // A batch larger than the whole queue is let in alone.
+        let units = size_of(load.batch(), self.options.sizer).min(self.options.queue_size);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let permit = match self.place(units, load.has_sender()).await {
+            Ok(permit) => permit,
+            Err((told, reason)) => {
+                return load.overflow(&Refusal::Retry { reason: told.to_owned(), after: None }, reason);
+            }
+        };
+        self.size.add(units.into());
+        load.add_claim(Arc::new(Place { size: self.size.clone(), units: units.into(), _room: permit }));
+        if !self.options.wait_for_result {
+            load.take_responsibility();
+        }
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(load);
+        self.ready.add_permits(1);
+    }
+
+    async fn take(&self) -> Option<Load> {
+        if let Ok(permit) = self.ready.acquire().await {
+            permit.forget();
+        }
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn close(&self) {
+        self.ready.close();
+        self.room.close();
+    }
+
+    fn abandon(&self) {
+        let left = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(left);
+    }
+}
+
+/// The size of a batch as the sizer counts it, at least one.
+pub(super) fn size_of(batch: &Batch, sizer: Sizer) -> usize {
+    let size = match sizer {
+        Sizer::Requests => 1,
+        Sizer::Items => batch.len(),
+        Sizer::Bytes => batch.to_otlp().len(),
+    };
+    size.max(1)
+}
+
+impl Lifecycle {
+    /// Waits until somebody with a sender to answer should no longer wait for a far end.
+    pub(super) async fn stopping(&self, has_sender: bool) {
+        self.reached(if has_sender { Phase::Stopping } else { Phase::Ending }).await;
+    }
+}

@@ -1,0 +1,291 @@
+//! The options in front of every exporter, with the names and defaults of the OpenTelemetry Collector.
+//!
+//! They stand in the exporter's own section, from which the engine takes them before the exporter reads the rest.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use watershed_config::{ConfigError, ConfigErrors, Period, Section};
+
+use crate::component::Reach;
+
+/// The most batches that one exporter sends at the same time.
+const CONSUMERS_MAX: usize = 1000;
+
+/// The options that every exporter has beside its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryOptions {
+    /// The queue in front of the exporter. On by default for exporters that send over a network.
+    pub sending_queue: Option<SendingQueue>,
+    /// How long and how often a failed attempt is repeated. On by default.
+    pub retry_on_failure: Option<RetryOnFailure>,
+    /// How long one attempt may take, for instance `5s`; `0` means for ever. The default is the exporter's own.
+    pub timeout: Option<Period>,
+}
+
+/// The queue in front of an exporter: what it has taken, its sender need not send again.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SendingQueue {
+    /// Whether there is a queue. Without one the sender waits until the far end has answered.
+    pub enabled: bool,
+    /// How many batches are sent at the same time, from 1 to 1000. Default 10.
+    pub num_consumers: usize,
+    /// How much the queue holds, in the unit of `sizer`, from admission until the far end has answered.
+    /// Default 1000.
+    pub queue_size: usize,
+    /// What `queue_size` counts. Default `requests`.
+    pub sizer: Sizer,
+    /// Whether a full queue makes the sender wait (default, unlike in the Collector) or refuses it at once.
+    pub block_on_overflow: bool,
+    /// Whether the sender waits until the far end has answered, although there is a queue. Default no.
+    pub wait_for_result: bool,
+    /// Where the queue is kept. Default `memory`: what it holds is lost in a crash.
+    pub storage: String,
+    /// Merges small batches and splits large ones. Off unless given.
+    pub batch: Option<BatchOptions>,
+}
+
+/// How batches are merged and split on their way out of the queue.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchOptions {
+    /// How long the first item of a batch waits at most. Default `200ms`.
+    pub flush_timeout: Period,
+    /// A batch of this size goes out at once. Default 8192.
+    pub min_size: usize,
+    /// No batch is larger than this; `0` means no limit. Default 0.
+    pub max_size: usize,
+    /// What the sizes count: `items` (default, or as the queue if that counts bytes) or `bytes`.
+    pub sizer: Option<Sizer>,
+}
+
+/// What a size counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sizer {
+    /// Batches as they were received.
+    #[default]
+    Requests,
+    /// Log records, spans or data points.
+    Items,
+    /// Bytes of the OTLP encoding.
+    Bytes,
+}
+
+/// How a failed attempt is repeated: after growing, randomized intervals.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryOnFailure {
+    /// Whether failed attempts are repeated. Default yes.
+    pub enabled: bool,
+    /// The first interval. Default `5s`.
+    pub initial_interval: Period,
+    /// How far an interval may be off, from 0 to 1 of its length. Default 0.5.
+    pub randomization_factor: f64,
+    /// What the interval grows by each time, at least 1. Default 1.5.
+    pub multiplier: f64,
+    /// The longest interval. Default `30s`.
+    pub max_interval: Period,
+    /// How long a batch is tried; `0` means for ever. Default `5m`.
+    pub max_elapsed_time: Period,
+}
+
+impl Default for SendingQueue {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            num_consumers: 10,
+            queue_size: 1000,
+            sizer: Sizer::Requests,
+            block_on_overflow: true,
+            wait_for_result: false,
+            storage: "memory".to_owned(),
+            batch: None,
+        }
+    }
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { flush_timeout: Period::milliseconds(200), min_size: 8192, max_size: 0, sizer: None }
+    }
+}
+
+impl Default for RetryOnFailure {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            initial_interval: Period::seconds(5),
+            randomization_factor: 0.5,
+            multiplier: 1.5,
+            max_interval: Period::seconds(30),
+            max_elapsed_time: Period::seconds(300),
+        }
+    }
+}
+
+/// The options of one exporter with its defaults filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct DeliverySettings {
+    pub(crate) queue: Option<SendingQueue>,
+    pub(crate) retry: Option<RetryOnFailure>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl DeliverySettings {
+    /// Takes the options out of an exporter's section, with all mistakes in them.
+    pub(crate) fn take(section: &mut Section, reach: Reach) -> (Self, Vec<ConfigError>) {
+        let mut errors = Vec::new();
+        let queue = take::<SendingQueue>(section, "sending_queue", &mut errors, SendingQueue::mistakes);
+        let retry =
+            take::<RetryOnFailure>(section, "retry_on_failure", &mut errors, RetryOnFailure::mistakes);
+        let timeout = take::<Option<Period>>(section, "timeout", &mut errors, |_, _| Vec::new());
+        let (default_queue, default_timeout) = match reach {
+            Reach::Local => (None, Duration::ZERO),
+            Reach::Network { timeout } => (Some(SendingQueue::default()), timeout),
+        };
+        let timeout = timeout.flatten().map_or(default_timeout, Period::duration);
+        let settings = Self {
+            queue: queue.or(default_queue).filter(|queue| queue.enabled),
+            retry: Some(retry.unwrap_or_default()).filter(|retry| retry.enabled),
+            timeout: (!timeout.is_zero()).then_some(timeout),
+        };
+        (settings, errors)
+    }
+}
+
+fn take<T: DeserializeOwned>(
+    section: &mut Section,
+    key: &str,
+    errors: &mut Vec<ConfigError>,
+    mistakes: impl FnOnce(&T, &Section) -> Vec<ConfigError>,
+) -> Option<T> {
+    let own = section.take(key)?;
+    match own.read::<T>() {
+        Ok(value) => {
+            errors.extend(mistakes(&value, &own));
+            Some(value)
+        }
+        Err(wrong) => {
+            errors.extend(ConfigErrors::into_iter(wrong));
+            None
+        }
+    }
+}
+
+impl SendingQueue {
+    fn mistakes(&self, section: &Section) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let mut complain = |path: &str, message: &str| errors.push(section.error_at(path, message));
+        if self.num_consumers == 0 {
+            complain("num_consumers", "must be positive; 1 sends one batch at a time");
+        }
+        if self.num_consumers > CONSUMERS_MAX {
+            complain("num_consumers", "must be at most 1000");
+        }
+        if self.queue_size == 0 {
+            complain("queue_size", "must be positive; `enabled: false` switches the queue off");
+        }
+        if self.storage != "memory" {
+            complain("storage", "only `memory` is known; remove the setting or write `memory`");
+        }
+        let Some(batch) = &self.batch else { return errors };
+        if batch.flush_timeout.is_zero() {
+            complain("batch.flush_timeout", "must be positive; to send batches as they come, remove `batch`");
+        }
+        if batch.sizer == Some(Sizer::Requests) {
+            complain("batch.sizer", "supports only `items` or `bytes`");
+        }
+        if batch.max_size != 0 && batch.max_size < batch.min_size {
+            complain("batch.max_size", "must be at least `min_size`, or 0 for no limit");
+        }
+        if batch.sizer(self.sizer) == self.sizer && batch.min_size > self.queue_size {
+            complain(
+                "batch.min_size",
+                "must be at most `queue_size`, or the queue is full before a batch is",
+            );
+        }
+        errors
+    }
+}
+
+impl BatchOptions {
+    /// What the sizes count, given what the queue counts.
+    pub(crate) fn sizer(&self, queue: Sizer) -> Sizer {
+        self.sizer.unwrap_or(if queue == Sizer::Bytes { Sizer::Bytes } else { Sizer::Items })
+    }
+}
+
+impl RetryOnFailure {
+    fn mistakes(&self, section: &Section) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let mut complain = |path: &str, message: &str| errors.push(section.error_at(path, message));
+        if !(0.0..=1.0).contains(&self.randomization_factor) {
+            complain("randomization_factor", "must be from 0 to 1");
+        }
+        if !(1.0..=1000.0).contains(&self.multiplier) {
+            complain("multiplier", "must be from 1 to 1000");
+        }
+        if self.initial_interval.is_zero() {
+            complain("initial_interval", "must be positive; `enabled: false` switches repetition off");
+        }
+        if self.max_interval < self.initial_interval {
+            complain("max_interval", "must be at least `initial_interval`");
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let mut section = Section::from_text("otlp", text).unwrap();
+        let (_, errors) = DeliverySettings::take(&mut section, Reach::Local);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, expected);
+        assert_eq!(section.keys().collect::<Vec<_>>(), ["endpoint"]);
+    }
+
+    #[test]
+    fn options_of_the_engine_are_taken_out_of_the_section() {
+        check(
+            "endpoint: x\ntimeout: 3s\nsending_queue: {batch: }\nretry_on_failure: {max_elapsed_time: 0}",
+            &[],
+        );
+    }
+
+    #[test]
+    fn mistakes_have_a_place_and_a_way_out() {
+        check(
+            "endpoint: x\nsending_queue: {queue_size: 0, storage: file_storage/otc}\ntimeout: soon",
+            &[
+                "otlp:2:29: otlp.sending_queue.queue_size: must be positive; `enabled: false` switches the queue off",
+                "otlp:2:41: otlp.sending_queue.storage: only `memory` is known; remove the setting or write `memory`",
+                "otlp:3:1: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
+            ],
+        );
+        check(
+            "endpoint: x\nretry_on_failure: {max_interval: 1s}",
+            &["otlp:2:34: otlp.retry_on_failure.max_interval: must be at least `initial_interval`"],
+        );
+    }
+
+    #[test]
+    fn reach_decides_what_stands_in_front_by_default() {
+        let take =
+            |text: &str, reach| DeliverySettings::take(&mut Section::from_text("x", text).unwrap(), reach).0;
+        let network = Reach::Network { timeout: Duration::from_secs(7) };
+        assert!(take("", Reach::Local).queue.is_none());
+        assert!(take("sending_queue:", Reach::Local).queue.is_some());
+        assert!(take("sending_queue: {enabled: false}", network).queue.is_none());
+        assert_eq!(take("", network).timeout, Some(Duration::from_secs(7)));
+        assert_eq!(take("timeout: 0", network).timeout, None);
+    }
+}
