@@ -104,9 +104,11 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The record's attributes that have a key of their own in the object.
+/// The record's attributes, and among them those that have a key of their own in the object.
 #[derive(Default)]
 struct Promoted<'a> {
+    /// All of them: reading one from a batch costs more than remembering it.
+    all: Vec<(&'a str, Value<'a>)>,
     correlation: Option<Value<'a>>,
     user: Option<Value<'a>>,
     operation: Option<Value<'a>>,
@@ -116,8 +118,9 @@ struct Promoted<'a> {
 
 impl<'a> Promoted<'a> {
     fn of(attributes: Attributes<'a>) -> Self {
-        let mut found = Self::default();
+        let mut found = Self { all: Vec::with_capacity(attributes.len()), ..Self::default() };
         for (key, value) in attributes.iter() {
+            found.all.push((key, value));
             match key {
                 "correlation.id" => found.correlation = found.correlation.or(Some(value)),
                 "user.id" => found.user = found.user.or(Some(value)),

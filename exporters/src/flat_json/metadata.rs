@@ -6,7 +6,7 @@ use watershed_pipeline::{Attributes, DataPoint, LogRecord, MetricKind, Number, P
 use super::value::{Object, push_str, push_value};
 use super::{Promoted, push_id, push_name, push_timestamp};
 
-pub(super) fn push(out: &mut Vec<u8>, record: Record<'_>, promoted: &Promoted<'_>) {
+pub(super) fn push<'a>(out: &mut Vec<u8>, record: Record<'a>, promoted: &Promoted<'a>) {
     let mut object = Object::begin(out);
     if let Some(log) = record.log() {
         push_log(&mut object, log);
@@ -15,7 +15,7 @@ pub(super) fn push(out: &mut Vec<u8>, record: Record<'_>, promoted: &Promoted<'_
     } else if let Some(point) = record.point() {
         push_point(&mut object, point);
     }
-    for (key, value) in record.attributes().iter() {
+    for &(key, value) in &promoted.all {
         if !promoted.covers(key)
             && let Some(out) = object.key(key)
         {

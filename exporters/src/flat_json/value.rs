@@ -11,9 +11,13 @@ use watershed_pipeline::{Map, Value};
 pub(super) fn push_str(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let (chunks, rest) = bytes.as_chunks::<8>();
-    let mut tail = [b' '; 8];
-    tail.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
-    if chunks.iter().any(|chunk| needs_escape(*chunk)) || needs_escape(tail) {
+    // The last eight bytes overlap the chunks before them, which does no harm; a short text is filled up.
+    let last = bytes.last_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut filled = [b' '; 8];
+        filled.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+        filled
+    });
+    if chunks.iter().any(|chunk| needs_escape(*chunk)) || needs_escape(last) {
         return push_json_string(out, bytes);
     }
     out.reserve(bytes.len() + 2);
