@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use watershed_config::{ConfigErrors, ConfigWarning, Document, Sources, load, process_environment};
+use watershed_config::{
+    ConfigError, ConfigErrors, ConfigWarning, Document, Sources, load, process_environment,
+};
 use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
 
 use crate::extensions::{self, HealthCheck};
@@ -47,10 +49,7 @@ impl Setup {
                 Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
             }
             (Ok(_), Err(errors)) | (Err(errors), Ok(())) => Err(errors),
-            (Err(more), Err(errors)) => {
-                let all = errors.into_iter().chain(more).collect();
-                ConfigErrors::check(all).and_then(|()| Self::read(registry, sources))
-            }
+            (Err(more), Err(errors)) => Err(join(errors, more)),
         }
     }
 
@@ -60,7 +59,18 @@ impl Setup {
     }
 }
 
-fn read_settings(document: &mut Document, errors: &mut Vec<watershed_config::ConfigError>) -> Settings {
+/// Both together, without what follows from a mistake that is told already at the same place.
+fn join(mut errors: ConfigErrors, more: ConfigErrors) -> ConfigErrors {
+    let told = |new: &ConfigError| errors.iter().any(|old| old.origin.is_some() && old.origin == new.origin);
+    let more: Vec<ConfigError> = more.into_iter().filter(|new| !told(new)).collect();
+    let all = errors.iter().cloned().chain(more).collect();
+    if let Err(all) = ConfigErrors::check(all) {
+        errors = all;
+    }
+    errors
+}
+
+fn read_settings(document: &mut Document, errors: &mut Vec<ConfigError>) -> Settings {
     let section = document.service.take_section("telemetry");
     errors.extend(document.service.unknown_keys(&SERVICE_KEYS));
     Settings::read(section.as_ref()).unwrap_or_else(|mistakes| {

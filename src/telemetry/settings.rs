@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use watershed_config::{ConfigError, ConfigErrors, Endpoint, Secret, Section, ServerUrl};
 
 /// How watershed reports about itself.
@@ -56,25 +56,35 @@ pub(crate) struct Sampling {
 }
 
 /// A least severity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub(crate) enum Level {
     /// Everything.
-    #[serde(alias = "TRACE")]
     Trace,
     /// What helps to find a mistake.
-    #[serde(alias = "DEBUG")]
     Debug,
     /// What an operator wants to know.
     #[default]
-    #[serde(alias = "INFO")]
     Info,
     /// What needs a look.
-    #[serde(alias = "WARN")]
     Warn,
     /// What needs a repair.
-    #[serde(alias = "ERROR")]
     Error,
+}
+
+impl<'de> Deserialize<'de> for Level {
+    /// The Collector writes levels in upper or lower case.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.to_ascii_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            _ => Err(serde::de::Error::unknown_variant(&text, &["trace", "debug", "info", "warn", "error"])),
+        }
+    }
 }
 
 /// How a line of the log looks.
