@@ -43,31 +43,20 @@ impl Setup {
         let health = extensions::read(&document, &mut errors);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
         let environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
-        match (Graph::build(&document, registry, &environment), ConfigErrors::check(errors)) {
-            (Ok(graph), Ok(())) => {
-                let lanes = environment.lanes.get();
-                Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
-            }
-            (Ok(_), Err(errors)) | (Err(errors), Ok(())) => Err(errors),
-            (Err(more), Err(errors)) => Err(join(errors, more)),
-        }
+        let graph = Graph::build(&document, registry, &environment);
+        let graph = graph.map_err(|mistakes| errors.extend(mistakes)).ok();
+        ConfigErrors::check(errors)?;
+        let Some(graph) = graph else {
+            return Err(ConfigError::new(None, "", "the pipelines could not be built").into());
+        };
+        let lanes = environment.lanes.get();
+        Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
     }
 
     /// What is allowed and still worth a look.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = &ConfigWarning> {
         self.warnings.iter().chain(self.graph.warnings())
     }
-}
-
-/// Both together, without what follows from a mistake that is told already at the same place.
-fn join(mut errors: ConfigErrors, more: ConfigErrors) -> ConfigErrors {
-    let told = |new: &ConfigError| errors.iter().any(|old| old.origin.is_some() && old.origin == new.origin);
-    let more: Vec<ConfigError> = more.into_iter().filter(|new| !told(new)).collect();
-    let all = errors.iter().cloned().chain(more).collect();
-    if let Err(all) = ConfigErrors::check(all) {
-        errors = all;
-    }
-    errors
 }
 
 fn read_settings(document: &mut Document, errors: &mut Vec<ConfigError>) -> Settings {
