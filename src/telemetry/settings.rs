@@ -15,6 +15,9 @@ pub(crate) struct Settings {
     pub(crate) logs: LogSettings,
     /// Its own counters.
     pub(crate) metrics: MetricSettings,
+    /// Own traces are not available; only `level: none` is accepted.
+    #[expect(dead_code, reason = "accepted so that files of the Collector can be used as they are")]
+    pub(crate) traces: TraceSettings,
     /// Attributes that describe this process; a null takes one of the defaults away. Defaults: `service.name`
     /// (`watershed`), `service.version`, `service.instance.id`.
     pub(crate) resource: BTreeMap<String, Option<String>>,
@@ -97,6 +100,24 @@ pub(crate) enum Encoding {
     Console,
     /// One JSON object a line.
     Json,
+}
+
+/// There are no traces of the process itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TraceSettings {
+    /// Only `none`.
+    #[expect(dead_code, reason = "there is one level; naming another one is a mistake")]
+    pub(crate) level: TraceLevel,
+}
+
+/// How much is traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TraceLevel {
+    /// Nothing.
+    #[default]
+    None,
 }
 
 /// The counters of the process.
@@ -271,9 +292,10 @@ impl Settings {
     /// All mistakes of the section, each with its place.
     pub(crate) fn read(section: Option<&Section>) -> Result<Self, ConfigErrors> {
         let Some(section) = section.filter(|section| !section.is_null()) else { return Ok(Self::default()) };
-        if section.keys().any(|key| key == "traces") {
+        let traces = section.clone().take("traces");
+        if traces.is_some_and(|traces| traces.keys().any(|key| key != "level")) {
             let message =
-                "own traces are not available; remove `traces`, logs and metrics report about the process";
+                "own traces are not available; remove `traces`, logs and metrics tell about the process";
             return Err(section.error_at("traces", message).into());
         }
         let settings: Self = section.read()?;
@@ -392,6 +414,14 @@ mod tests {
             errors.to_string(),
             "telemetry:3:7: telemetry.metrics.readers[0]: needs either `pull` or `periodic`"
         );
+    }
+
+    #[test]
+    fn own_traces_are_refused_unless_they_are_off() {
+        assert!(read("traces: {level: none}").is_ok());
+        let errors = read("traces: {processors: []}").unwrap_err();
+        assert!(errors.to_string().contains("own traces are not available"), "{errors}");
+        assert!(read("traces: {level: basic}").is_err());
     }
 
     #[test]
