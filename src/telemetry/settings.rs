@@ -16,7 +16,6 @@ pub(crate) struct Settings {
     /// Its own counters.
     pub(crate) metrics: MetricSettings,
     /// Own traces are not available; only `level: none` is accepted.
-    #[expect(dead_code, reason = "accepted so that files of the Collector can be used as they are")]
     pub(crate) traces: TraceSettings,
     /// Attributes that describe this process; a null takes one of the defaults away. Defaults: `service.name`
     /// (`watershed`), `service.version`, `service.instance.id`.
@@ -107,7 +106,6 @@ pub(crate) enum Encoding {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TraceSettings {
     /// Only `none`.
-    #[expect(dead_code, reason = "there is one level; naming another one is a mistake")]
     pub(crate) level: TraceLevel,
 }
 
