@@ -1,50 +1,22 @@
-//! The built program as tests use it: started with a configuration, asked over loopback, stopped by a signal.
+//! The built program at work: started with a configuration, asked over loopback, stopped by a signal.
 
+use std::fs::{File, read_to_string};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use super::program::program;
+
 /// A peer that is silent for so long is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The program with these arguments, run to its end.
-pub(crate) fn watershed(args: &[&str]) -> Outcome {
-    let output = program().args(args).output().unwrap();
-    Outcome {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// What a run to the end left behind.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
-    // What the shell of the tester sets must not decide a test.
-    command.env_remove("WATERSHED_LOG").current_dir(env!("CARGO_TARGET_TMPDIR"));
-    command
-}
-
-/// Writes a configuration to a file of its own.
-pub(crate) fn config_file(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
 
 /// A running program. It is killed when this is dropped without [`Running::stop`].
 pub(crate) struct Running {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    stdout: PathBuf,
+    stderr: Option<BufReader<ChildStderr>>,
     /// The log lines up to `ready`.
     log: Vec<serde_json::Value>,
 }
@@ -52,25 +24,30 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `run` and waits until it says that it is ready.
     pub(crate) fn start(config: &Path) -> Self {
-        let mut child = program()
+        // A file takes everything at once; a pipe that nobody reads would stop the program.
+        let stdout = config.with_extension("stdout");
+        let child = program()
             .args(["run", "--set", "service.telemetry.logs.encoding=json", "--config"])
             .arg(config)
-            .stdout(Stdio::piped())
+            .stdout(File::create(&stdout).unwrap())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut log = Vec::new();
-        loop {
+        let mut running = Self { child, stdout, stderr: None, log: Vec::new() };
+        let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+        while running.log.last().is_none_or(|line| line["message"] != "ready") {
             let mut line = String::new();
-            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "ended before it was ready: {log:#?}");
-            let line: serde_json::Value =
-                serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a line of the log: {line}"));
-            log.push(line);
-            if log.last().unwrap()["message"] == "ready" {
-                return Self { child, stderr, log };
-            }
+            assert_ne!(
+                stderr.read_line(&mut line).unwrap(),
+                0,
+                "ended before it was ready: {:#?}",
+                running.log
+            );
+            let parsed = serde_json::from_str(&line);
+            running.log.push(parsed.unwrap_or_else(|_| panic!("not a line of the log: {line}")));
         }
+        running.stderr = Some(stderr);
+        running
     }
 
     /// The address of which the log says so: `(field, value)` is for instance `("protocol", "http")`.
@@ -84,11 +61,10 @@ impl Running {
     pub(crate) fn stop(mut self) -> (ExitStatus, String, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let mut stdout = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
         let mut stderr = String::new();
-        self.stderr.read_to_string(&mut stderr).unwrap();
-        (self.child.wait().unwrap(), stdout, stderr)
+        self.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = self.child.wait().unwrap();
+        (status, read_to_string(&self.stdout).unwrap(), stderr)
     }
 }
 
