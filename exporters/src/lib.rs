@@ -14,6 +14,7 @@ mod terminal;
 mod testing;
 
 mod debug;
+mod loki;
 mod nop;
 mod otlp_grpc;
 mod otlp_http;
@@ -25,6 +26,7 @@ use watershed_pipeline::{ExporterFactory, exporter};
 pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
+    exporter::<loki::Config>(),
     exporter::<stdout::Config>(),
     exporter::<debug::Config>(),
     exporter::<nop::Config>(),

@@ -84,6 +84,8 @@ impl Encoder {
             budget,
             now,
             encoded: Encoded::default(),
+            tenants: HashMap::new(),
+            last_group: 0,
             places: Vec::new(),
             metadata: Metadata::new(&self.limits),
             scratch: Vec::new(),
@@ -148,6 +150,8 @@ struct Run<'e, 'b> {
     budget: &'e StreamBudget,
     now: u64,
     encoded: Encoded,
+    tenants: HashMap<Arc<str>, usize>,
+    last_group: usize,
     /// For each group, where the entries of a set of labels go.
     places: Vec<HashMap<String, Place>>,
     metadata: Metadata,
@@ -275,18 +279,26 @@ impl<'b> Run<'_, 'b> {
     fn group(&mut self, tenant: Option<&str>) -> usize {
         let groups = &mut self.encoded.groups;
         // Records of one tenant mostly stand together.
-        if let Some(found) = groups.iter().rposition(|group| group.tenant.as_deref() == tenant) {
-            return found;
+        if let Some(last) = groups.get(self.last_group)
+            && last.tenant.as_deref() == tenant
+        {
+            return self.last_group;
         }
-        groups.push(Group { tenant: tenant.map(Arc::from), streams: Vec::new() });
-        self.places.push(HashMap::new());
-        groups.len() - 1
+        // A tenant without a name has its group too: no tenant has an empty one.
+        let name: Arc<str> = tenant.unwrap_or_default().into();
+        self.last_group = *self.tenants.entry(name).or_insert_with_key(|name| {
+            groups.push(Group { tenant: tenant.map(|_| Arc::clone(name)), streams: Vec::new() });
+            self.places.push(HashMap::new());
+            groups.len() - 1
+        });
+        self.last_group
     }
 
     /// Finds or begins the stream of a set of labels.
     fn place(&mut self, group: usize, labels: &Labels) -> Place {
         let selector = self.encoder.labels.selector(labels);
-        let (Some(places), Some(group)) = (self.places.get_mut(group), self.encoded.groups.get_mut(group)) else {
+        let (Some(places), Some(group)) = (self.places.get_mut(group), self.encoded.groups.get_mut(group))
+        else {
             return Place { stream: 0, is_overflow: false };
         };
         if let Some(place) = places.get(&selector) {

@@ -169,7 +169,8 @@ impl LabelRules {
     }
 
     fn value(&self, label: &Label, attributes: Attributes<'_>, cut: &mut usize) -> Option<String> {
-        let (_, found) = attributes.iter().find(|(key, value)| label.is_from(key) && *value != Value::Empty)?;
+        let (_, found) =
+            attributes.iter().find(|(key, value)| label.is_from(key) && *value != Value::Empty)?;
         let whole = text(found);
         let kept = start(&whole, self.value_size_max);
         *cut += usize::from(kept.len() < whole.len());
@@ -188,11 +189,13 @@ impl Label {
 fn checked_name(path: &str, key: &str, limits: &Limits) -> Result<String, BuildError> {
     let name = name_of(key);
     if key.is_empty() || name.starts_with("__") {
-        let message = format!("`{key}` cannot be a label; a name that begins with two underscores is Loki's own");
+        let message =
+            format!("`{key}` cannot be a label; a name that begins with two underscores is Loki's own");
         return Err(BuildError::at(path, message));
     }
     if name.len() > limits.label_name_size_max {
-        let message = format!("`{key}` is longer than the {} bytes that Loki takes", limits.label_name_size_max);
+        let message =
+            format!("`{key}` is longer than the {} bytes that Loki takes", limits.label_name_size_max);
         return Err(BuildError::at(path, message));
     }
     Ok(name)
@@ -259,7 +262,8 @@ mod tests {
 
     #[test]
     fn only_what_is_on_the_list_becomes_a_label() {
-        let rules = rules(&["service.name", "deployment_environment_name", "region"], &[("zone", "a")]).unwrap();
+        let rules =
+            rules(&["service.name", "deployment_environment_name", "region"], &[("zone", "a")]).unwrap();
         let resource = [("service.name", "shop"), ("deployment.environment", "prod"), ("host.name", "h1")];
         check(
             &rules,

@@ -83,7 +83,12 @@ impl Line {
     }
 
     /// The line of a record: its body where that is a text already, else what is written into `scratch`.
-    pub(super) fn of<'r>(&self, record: Record<'r>, log: LogRecord<'r>, scratch: &'r mut Vec<u8>) -> &'r [u8] {
+    pub(super) fn of<'r>(
+        &self,
+        record: Record<'r>,
+        log: LogRecord<'r>,
+        scratch: &'r mut Vec<u8>,
+    ) -> &'r [u8] {
         scratch.clear();
         match self {
             Self::Body => match log.body() {
@@ -265,7 +270,9 @@ mod tests {
         );
         check(
             LineFormat::Template,
-            Some("{time} [{level}] {{{logger}}} {body} db={attribute.db.name} on {resource.host.name}{attribute.no}{span_id}!"),
+            Some(
+                "{time} [{level}] {{{logger}}} {body} db={attribute.db.name} on {resource.host.name}{attribute.no}{span_id}!",
+            ),
             "2025-12-31T23:59:59.123Z [warn] {orders} slow \"query\" db=shop on h1!",
         );
     }

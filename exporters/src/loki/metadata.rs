@@ -265,7 +265,8 @@ impl Prepared {
     }
 
     fn has(&self, name: &[u8]) -> bool {
-        let is_it = |pair: &Pair| pair.name.len() == name.len() && self.bytes.get(pair.name.clone()) == Some(name);
+        let is_it =
+            |pair: &Pair| pair.name.len() == name.len() && self.bytes.get(pair.name.clone()) == Some(name);
         self.classes & class_of(name) != 0 && self.pairs.iter().any(is_it)
     }
 }

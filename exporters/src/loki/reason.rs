@@ -21,8 +21,8 @@ pub(super) enum Reason {
     Refused,
     /// Loki's operator has blocked the tenant.
     Blocked,
-    /// The record's own tenant may not write.
-    Unauthorized,
+    /// Nothing names a tenant, and Loki wants one.
+    NoTenant,
 }
 
 /// What was cut from a record that went out.
@@ -48,7 +48,7 @@ impl Reason {
         (Self::TooLarge, "too_large"),
         (Self::Refused, "refused"),
         (Self::Blocked, "blocked"),
-        (Self::Unauthorized, "unauthorized"),
+        (Self::NoTenant, "no_tenant"),
     ];
 
     fn name(self) -> &'static str {
@@ -95,7 +95,8 @@ impl Tally {
     /// The reasons with their counts, such as `3 too_old, 1 refused`.
     pub(super) fn words(&self) -> String {
         let counted = Reason::ALL.iter().zip(self.dropped).filter(|(_, count)| *count > 0);
-        let words: Vec<String> = counted.map(|((reason, _), count)| format!("{count} {}", reason.name())).collect();
+        let words: Vec<String> =
+            counted.map(|((reason, _), count)| format!("{count} {}", reason.name())).collect();
         words.join(", ")
     }
 }
@@ -115,8 +116,9 @@ impl Counters {
             dropped: Reason::ALL.map(|(_, name)| {
                 cx.labelled_counter("loki_dropped_log_records", Unit::Items, dropped, &[("reason", name)])
             }),
-            cut: Cut::ALL
-                .map(|(_, name)| cx.labelled_counter("loki_cut_values", Unit::Values, cut, &[("what", name)])),
+            cut: Cut::ALL.map(|(_, name)| {
+                cx.labelled_counter("loki_cut_values", Unit::Values, cut, &[("what", name)])
+            }),
         }
     }
 

@@ -31,11 +31,7 @@ struct Tenant {
 impl StreamBudget {
     /// Makes an empty budget.
     pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            streams_max: limits.streams_max,
-            tenants_max: limits.tenants_max,
-            tenants: Mutex::default(),
-        }
+        Self { streams_max: limits.streams_max, tenants_max: limits.tenants_max, tenants: Mutex::default() }
     }
 
     /// Whether the tenant may use the stream; `now` is in nanoseconds since the Unix epoch.

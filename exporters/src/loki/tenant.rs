@@ -50,11 +50,6 @@ impl TenantSettings {
         }
     }
 
-    /// Whether records choose their tenant themselves.
-    pub(super) fn varies(&self) -> bool {
-        self.attribute.is_some() || self.header.is_some()
-    }
-
     /// The tenant of a record, if it has one.
     ///
     /// # Errors

@@ -71,7 +71,8 @@ pub(super) fn start(text: &[u8], limit: usize) -> &[u8] {
         return text;
     }
     // A byte of the form 10xxxxxx continues a letter.
-    let end = (0..=limit).rev().find(|end| text.get(*end).is_none_or(|byte| byte & 0xc0 != 0x80)).unwrap_or(0);
+    let end =
+        (0..=limit).rev().find(|end| text.get(*end).is_none_or(|byte| byte & 0xc0 != 0x80)).unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
 

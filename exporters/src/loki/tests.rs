@@ -1,0 +1,557 @@
+//! The exporter against a Loki that enforces its limits; and against a real one when `LOKI_URL` is set.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
+use watershed_config::Section;
+use watershed_pipeline::{
+    AnyValue, Batch, Context, ExportError, ExporterConfig, Kind, Sample, Signal, Telemetry,
+};
+
+use super::mock::{Loki as MockLoki, Server, Stored, parse_selector};
+use super::{Config, Loki, push};
+use crate::testing;
+
+/// The time of all tests: 2026-01-01.
+const NOW: u64 = 1_767_225_600_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+const DAY: u64 = 86_400 * SECOND;
+
+fn build_with(yaml: &str, cx: &Context) -> Result<Loki, String> {
+    let section = Section::from_text("loki", yaml).unwrap();
+    let config: Config = section.read().map_err(|errors| errors.to_string())?;
+    ExporterConfig::build(&config, cx).map_err(|error| error.to_string())
+}
+
+fn build(yaml: &str) -> Result<Loki, String> {
+    build_with(yaml, &testing::context("loki"))
+}
+
+/// An exporter to the server, with further settings.
+fn exporter(server: &Server, settings: &str) -> Loki {
+    build(&format!("endpoint: {}\n{settings}", server.url)).unwrap()
+}
+
+/// Records of one service: bodies and times.
+fn batch(service: &str, records: &[(&str, u64)]) -> Batch {
+    let mut builder =
+        Batch::builder(Signal::Logs).resource(|resource| resource.set_attribute("service.name", service));
+    for (body, time) in records {
+        builder.push(|log| {
+            log.set_time_unix_nano(*time);
+            log.set_body(*body);
+        });
+    }
+    builder.build()
+}
+
+/// One record for each tenant, in the attribute `tenant`.
+fn of_tenants(tenants: &[&str]) -> Batch {
+    let mut builder = Batch::builder(Signal::Logs);
+    for tenant in tenants {
+        builder.push(|log| {
+            log.set_time_unix_nano(NOW);
+            log.set_body(*tenant);
+            log.set_attribute("tenant", *tenant);
+        });
+    }
+    builder.build()
+}
+
+fn lines(server: &Server) -> Vec<String> {
+    server.loki().stored.iter().map(|entry| entry.line.clone()).collect()
+}
+
+fn bodies(server: &Server) -> usize {
+    server.loki().bodies.len()
+}
+
+fn script(server: &Server, answers: &[(u16, &str)]) {
+    let scripted = answers.iter().map(|(code, text)| ((*code, (*text).to_owned()), HeaderMap::new()));
+    server.loki().script.extend(scripted);
+}
+
+#[track_caller]
+fn rejected(result: Result<(), ExportError>) -> (usize, String) {
+    match result {
+        Err(ExportError::Reject { count, reason }) => (count, reason),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[track_caller]
+fn retried(result: Result<(), ExportError>) -> (String, Option<Duration>) {
+    match result {
+        Err(ExportError::Retry { reason, after }) => (reason, after),
+        other => panic!("expected a retry, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_record_arrives_with_labels_metadata_and_line() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let batch = Batch::builder(Signal::Logs)
+        .resource(|resource| {
+            resource.set_attribute("service.name", "shop");
+            resource.set_attribute("deployment.environment.name", "prod");
+            resource.set_attribute("host.name", "h1");
+        })
+        .scope("orders", "1.2", |scope| scope.set_attribute("team", "red"))
+        .record(|log| {
+            log.set_time_unix_nano(NOW - 1);
+            log.set_observed_time_unix_nano(NOW);
+            log.set_severity_number(17);
+            log.set_severity_text("ERROR");
+            log.set_body("order failed");
+            log.set_event_name("order");
+            log.set_trace_context([0xab; 16], [0xcd; 8], 1);
+            log.set_attribute("http.route", "/orders");
+            log.set_attribute("host.name", "own");
+            log.set_attribute("trace_id", "an impostor");
+            log.set_attribute(
+                "a",
+                AnyValue::Map(vec![
+                    ("b".into(), 1_i64.into()),
+                    ("c".into(), AnyValue::Array(vec![true.into()])),
+                ]),
+            );
+        })
+        .build();
+    exporter(&server, "").export_at(&batch, NOW).await.unwrap();
+    let metadata = [
+        ("detected_level", "error"),
+        ("trace_id", "abababababababababababababababab"),
+        ("span_id", "cdcdcdcdcdcdcdcd"),
+        ("severity_text", "ERROR"),
+        ("severity_number", "17"),
+        ("event_name", "order"),
+        ("observed_timestamp", "1767225600000000000"),
+        ("flags", "1"),
+        ("http_route", "/orders"),
+        ("host_name", "own"),
+        ("a_b", "1"),
+        ("a_c", "[true]"),
+        ("scope_name", "orders"),
+        ("scope_version", "1.2"),
+        ("team", "red"),
+    ];
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(
+        server.loki().stored,
+        [Stored {
+            tenant: "fake".into(),
+            labels: r#"{deployment_environment_name="prod", service_name="shop"}"#.into(),
+            time: NOW - 1,
+            line: "order failed".into(),
+            metadata: BTreeMap::from(metadata),
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_stream_is_in_the_order_of_time() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let batch = batch("a", &[("2", NOW - 5), ("4", NOW), ("1", NOW - 9), ("3", NOW - 5)]);
+    exporter(&server, "").export_at(&batch, NOW).await.unwrap();
+    assert_eq!(lines(&server), ["1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn what_loki_does_not_take_is_dropped_with_its_reason() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let telemetry = Telemetry::new();
+    let shared = testing::context("loki");
+    let cx = Context::new(
+        Kind::Exporter,
+        shared.id().clone(),
+        telemetry.clone(),
+        shared.budget().clone(),
+        std::sync::Arc::default(),
+    );
+    let exporter = build_with(&format!("{{endpoint: '{}', oversize: drop}}", server.url), &cx).unwrap();
+    let long = "x".repeat((256 << 10) + 1);
+    let records =
+        [("old", NOW - 7 * DAY - 1), ("new", NOW + 600 * SECOND + 1), ("good", NOW - 7 * DAY), (&long, NOW)];
+    let (count, reason) = rejected(exporter.export_at(&batch("a", &records), NOW).await);
+    assert_eq!((count, reason.as_str()), (3, "dropped 1 too_old, 1 too_new, 1 line_too_long"));
+    assert_eq!(lines(&server), ["good"]);
+    let mut counted: Vec<String> =
+        telemetry.samples().iter().filter(|sample| sample.value > 0).map(shown).collect();
+    counted.sort();
+    assert_eq!(counted, ["1 line_too_long", "1 too_new", "1 too_old"]);
+}
+
+fn shown(sample: &Sample) -> String {
+    let reason = sample.labels.iter().find(|(name, _)| name == "reason" || name == "what");
+    format!("{} {}", sample.value, reason.map_or("", |(_, value)| value))
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_cut_and_says_so() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let batch = Batch::builder(Signal::Logs)
+        .record(|log| {
+            log.set_time_unix_nano(NOW);
+            log.set_body("\u{20ac}".repeat(100_000));
+            for number in 0..200_i64 {
+                log.set_attribute(&format!("key{number}"), number);
+            }
+        })
+        .record(|log| {
+            log.set_time_unix_nano(NOW);
+            log.set_body("small");
+            log.set_attribute("large", "x".repeat(65_536));
+            log.set_attribute("small", "kept");
+        })
+        .build();
+    exporter(&server, "").export_at(&batch, NOW).await.unwrap();
+    let loki = server.loki();
+    let [first, second] = &loki.stored[..] else { panic!("{}", loki.stored.len()) };
+    assert_eq!(first.line.len(), 262_143);
+    assert_eq!(first.metadata["line_cut_from_bytes"], "300000");
+    assert_eq!((first.metadata.len(), first.metadata["metadata_dropped"].as_str()), (128, "74"));
+    assert_eq!(
+        (second.metadata["small"].as_str(), second.metadata["metadata_dropped"].as_str()),
+        ("kept", "1")
+    );
+}
+
+#[tokio::test]
+async fn an_explosion_of_labels_ends_in_one_stream() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let mut builder = Batch::builder(Signal::Logs);
+    for number in 0..10 {
+        builder.push(|log| {
+            log.set_time_unix_nano(NOW + number);
+            log.set_attribute("user.id", format!("u{number}"));
+        });
+    }
+    let exporter = exporter(&server, "labels: [user_id]\nstatic_labels: {site: x}\nlimits: {streams_max: 3}");
+    exporter.export_at(&builder.build(), NOW).await.unwrap();
+    let loki = server.loki();
+    let mut streams: Vec<&str> = loki.stored.iter().map(|entry| entry.labels.as_str()).collect();
+    streams.dedup();
+    assert_eq!(
+        streams,
+        [
+            r#"{site="x", user_id="u0"}"#,
+            r#"{site="x", user_id="u1"}"#,
+            r#"{site="x", user_id="u2"}"#,
+            r#"{service_name="overflow", site="x"}"#
+        ]
+    );
+    assert_eq!(loki.stored[9].metadata["overflow_user_id"], "u9");
+    assert!(!loki.stored[0].metadata.contains_key("user_id"), "a label is not metadata too");
+}
+
+#[tokio::test]
+async fn a_large_batch_becomes_several_requests() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let body = "x".repeat(100_000);
+    let records: Vec<(&str, u64)> = (0..80).map(|number| (body.as_str(), NOW + number)).collect();
+    exporter(&server, "").export_at(&batch("a", &records), NOW).await.unwrap();
+    assert_eq!((bodies(&server), server.loki().stored.len()), (3, 80));
+}
+
+#[tokio::test]
+async fn what_the_server_calls_too_large_is_halved() {
+    let loki = MockLoki { grpc_size_max: 2_500, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    let (small, large) = ("x".repeat(1000), "y".repeat(3000));
+    let records = [(small.as_str(), NOW), (&small, NOW + 1), (&large, NOW + 2), (&small, NOW + 3)];
+    let (count, reason) = rejected(exporter(&server, "").export_at(&batch("a", &records), NOW).await);
+    assert_eq!(count, 1);
+    assert!(reason.starts_with("dropped 1 too_large; Loki answered 500: rpc error"), "{reason}");
+    assert_eq!(server.loki().stored.len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_above_the_burst_is_halved_instead_of_waiting_for_ever() {
+    let loki = MockLoki { rate_limit: 2_500, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    let body = "x".repeat(1000);
+    let records: Vec<(&str, u64)> = (0..4).map(|number| (body.as_str(), NOW + number)).collect();
+    exporter(&server, "").export_at(&batch("a", &records), NOW).await.unwrap();
+    assert_eq!(server.loki().stored.len(), 4);
+}
+
+#[tokio::test]
+async fn a_retry_sends_the_same_bytes() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let exporter = exporter(&server, "");
+    let batch = batch("a", &[("2", NOW), ("1", NOW - 5)]);
+    server.loki().script.push_back((
+        (429, "slow down".into()),
+        HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from_static("7"))]),
+    ));
+    let (reason, after) = retried(exporter.export_at(&batch, NOW).await);
+    assert_eq!((reason.as_str(), after), ("Loki answered 429: slow down", Some(Duration::from_secs(7))));
+    exporter.export_at(&batch, NOW + SECOND).await.unwrap();
+    let loki = server.loki();
+    assert_eq!(loki.bodies[0].1, loki.bodies[1].1);
+}
+
+#[tokio::test]
+async fn a_tenant_that_has_to_wait_does_not_hold_up_others() {
+    let loki = MockLoki { auth_enabled: true, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    server.loki().of_tenant.insert("slow".into(), (429, "rate".into()));
+    let exporter = exporter(&server, "tenant: {attribute: tenant, id: rest}");
+    let batch = of_tenants(&["slow", "a", "b"]);
+    retried(exporter.export_at(&batch, NOW).await);
+    assert_eq!((lines(&server), bodies(&server)), (vec!["a".to_owned(), "b".into()], 3));
+    server.loki().of_tenant.clear();
+    exporter.export_at(&batch, NOW).await.unwrap();
+    assert_eq!(lines(&server), ["a", "b", "slow"]);
+    assert_eq!(bodies(&server), 4, "what was settled is not sent again");
+}
+
+#[tokio::test]
+async fn each_tenant_gets_its_own_request_and_an_impossible_one_none() {
+    let loki = MockLoki { auth_enabled: true, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    let exporter = exporter(&server, "tenant: {attribute: tenant}");
+    let mut batch = of_tenants(&["a", "b", "a", "x/y"]);
+    batch.append(self::batch("s", &[("nobody's", NOW)]));
+    let (count, reason) = rejected(exporter.export_at(&batch, NOW).await);
+    assert_eq!(count, 2);
+    assert!(
+        reason.starts_with("dropped 1 invalid_tenant, 1 no_tenant; Loki answered 401: no org id"),
+        "{reason}"
+    );
+    let stored: Vec<String> = server.loki().stored.iter().map(|entry| entry.tenant.clone()).collect();
+    assert_eq!((stored, bodies(&server)), (vec!["a".to_owned(), "a".into(), "b".into()], 3));
+}
+
+#[tokio::test]
+async fn final_answers_are_counted_and_not_tried_again() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let exporter = exporter(&server, "");
+    let batch = batch("a", &[("1", NOW), ("2", NOW), ("3", NOW)]);
+    for (code, text, expected) in [
+        (260, "ingestion blocked for user a", (3, "3 blocked")),
+        (
+            400,
+            "entry with timestamp 1 ignored\nuser 'a', total ignored: 2 out of 3 for stream: {}",
+            (2, "2 refused"),
+        ),
+        (400, "2 errors like: entry for stream '{}' has timestamp too old", (2, "2 refused")),
+        (422, "error at least one valid stream is required for ingestion", (3, "3 refused")),
+        (501, "", (0, "")),
+    ] {
+        script(&server, &[(code, text)]);
+        let result = exporter.export_at(&batch, NOW).await;
+        if code == 501 {
+            retried(result);
+            continue;
+        }
+        let (count, reason) = rejected(result);
+        assert_eq!(
+            (count, reason.split(';').next().unwrap()),
+            (expected.0, format!("dropped {}", expected.1).as_str())
+        );
+    }
+    assert_eq!(bodies(&server), 5);
+}
+
+#[tokio::test]
+async fn a_wrong_password_stops_the_process_at_first_and_waits_later() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let exporter = exporter(&server, "");
+    let batch = batch("a", &[("1", NOW)]);
+    script(&server, &[(401, "bad credentials")]);
+    let error = exporter.export_at(&batch, NOW).await.unwrap_err();
+    let reason = "Loki answered 401: bad credentials; check username and password or bearer_token";
+    assert_eq!(error, ExportError::Fatal { reason: reason.into() });
+    exporter.export_at(&batch, NOW).await.unwrap();
+    script(&server, &[(401, "bad credentials")]);
+    assert_eq!(retried(exporter.export_at(&batch, NOW).await).0, reason);
+}
+
+#[tokio::test]
+async fn one_stream_a_request_hears_every_refusal() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let exporter = exporter(&server, "one_stream_per_request: true");
+    let mut both = batch("a", &[("1", NOW), ("2", NOW)]);
+    both.append(batch("b", &[("3", NOW)]));
+    script(&server, &[(400, "user 'a', total ignored: 1 out of 2 for stream: {}")]);
+    assert_eq!(rejected(exporter.export_at(&both, NOW).await).0, 1);
+    assert_eq!((bodies(&server), lines(&server)), (2, vec!["3".to_owned()]));
+}
+
+#[tokio::test]
+async fn otlp_goes_to_lokis_own_endpoint_by_tenant_and_size() {
+    let loki = MockLoki { auth_enabled: true, grpc_size_max: 400, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    let exporter = exporter(&server, "protocol: otlp\ntenant: {attribute: tenant, id: rest}");
+    let body = "x".repeat(300);
+    let mut batch = of_tenants(&["a", "b"]);
+    batch.append(self::batch("s", &[(&body, NOW), (&body, NOW), ("old", NOW - 8 * DAY)]));
+    let (count, reason) = rejected(exporter.export_at(&batch, NOW).await);
+    assert_eq!((count, reason.as_str()), (1, "dropped 1 too_old"));
+    let loki = server.loki();
+    let tenants: Vec<&str> = loki.otlp.iter().map(|(tenant, _)| tenant.as_str()).collect();
+    assert_eq!(tenants, ["a", "b", "rest", "rest"]);
+    assert_eq!(loki.bodies[0].0["content-encoding"], "gzip");
+}
+
+#[tokio::test]
+async fn who_we_are_stands_in_the_headers() {
+    for (settings, expected) in [
+        ("username: me\npassword: secret", "Basic bWU6c2VjcmV0"),
+        ("bearer_token: t0ken", "Bearer t0ken"),
+        ("headers: {authorization: custom}", "custom"),
+    ] {
+        let server = Server::start(MockLoki::new(NOW)).await;
+        let exporter = exporter(&server, &format!("{settings}\ntenant: {{id: team-a}}"));
+        exporter.export_at(&batch("a", &[("1", NOW)]), NOW).await.unwrap();
+        let headers = server.loki().bodies[0].0.clone();
+        assert_eq!(
+            (&headers["authorization"], &headers["x-scope-orgid"]),
+            (&expected.parse().unwrap(), &"team-a".parse().unwrap())
+        );
+        assert!(headers["user-agent"].to_str().unwrap().starts_with("watershed/"));
+    }
+}
+
+#[tokio::test]
+async fn only_log_records_are_taken_and_an_empty_batch_sends_nothing() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let exporter = exporter(&server, "");
+    let spans = Batch::builder(Signal::Traces).record(|span| span.set_span_name("s")).build();
+    let (count, reason) = rejected(watershed_pipeline::Exporter::export(&exporter, &spans).await);
+    assert_eq!(
+        (count, reason.as_str()),
+        (1, "loki stores log records only; take it out of the pipelines of traces")
+    );
+    exporter.export_at(&Batch::new(Signal::Logs), NOW).await.unwrap();
+    assert_eq!(bodies(&server), 0);
+}
+
+#[test]
+fn addresses_get_the_path_of_the_protocol() {
+    for (yaml, url) in [
+        ("endpoint: 'http://loki:3100'", "http://loki:3100/loki/api/v1/push"),
+        ("endpoint: 'http://loki:3100/loki/api/v1/push'", "http://loki:3100/loki/api/v1/push"),
+        ("endpoint: 'loki:3100'", "https://loki:3100/loki/api/v1/push"),
+        ("{endpoint: 'loki:3100', tls: {insecure: true}}", "http://loki:3100/loki/api/v1/push"),
+        ("{endpoint: 'http://gate/logs/?key=1', protocol: otlp}", "http://gate/logs/otlp/v1/logs?key=1"),
+        ("{endpoint: 'http://loki/otlp', protocol: otlp}", "http://loki/otlp/v1/logs"),
+        ("{endpoint: 'http://loki/otlp/v1/logs', protocol: otlp}", "http://loki/otlp/v1/logs"),
+    ] {
+        let section = Section::from_text("loki", yaml).unwrap();
+        assert_eq!(section.read::<Config>().unwrap().url().unwrap().as_str(), url);
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_with_advice() {
+    for (yaml, message) in [
+        ("protocol: push", "endpoint"),
+        (
+            "{endpoint: 'http://h', protocol: otlp, labels: [a]}",
+            "labels: has no effect with `protocol: otlp`",
+        ),
+        ("{endpoint: 'http://h', line: template}", "template: is missing"),
+        ("{endpoint: 'http://h', username: me}", "password: is missing beside `username`"),
+        ("{endpoint: 'http://h', username: me, password: x, bearer_token: y}", "a request has one of them"),
+        ("{endpoint: 'http://h', tenant: {id: a/b}}", "tenant.id: `a/b` is no tenant"),
+        ("{endpoint: 'http://h', limits: {streams_max: 0}}", "limits.streams_max: is 0"),
+        ("{endpoint: 'http://h', lables: [a]}", "labels"),
+    ] {
+        let error = build(yaml).err().unwrap();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+/// A record with what Loki finds hard: strange keys, empty and long texts, times far off.
+#[derive(Clone, Debug)]
+struct Strange {
+    time: u64,
+    service: String,
+    body: String,
+    attributes: Vec<(String, String)>,
+}
+
+fn strange() -> impl Strategy<Value = Strange> {
+    let time = prop_oneof![Just(0), Just(NOW), NOW - 8 * DAY..NOW + DAY];
+    let key = prop_oneof!["[._]{0,3}", "[a-c][._]?[a-c]?", "(?s:.{0,6})", Just("trace_id".to_owned())];
+    let value = prop_oneof![4 => "(?s:.{0,9})", 1 => (0..70_000_usize).prop_map(|length| "v".repeat(length))];
+    let body =
+        prop_oneof![9 => "(?s:.{0,20})", 1 => (0..300_000_usize).prop_map(|length| "b".repeat(length))];
+    (time, "(?s:.{0,4})|[ab]", body, prop::collection::vec((key, value), 0..9))
+        .prop_map(|(time, service, body, attributes)| Strange { time, service, body, attributes })
+}
+
+fn batch_of(records: &[Strange]) -> Batch {
+    let mut builder = Batch::builder(Signal::Logs);
+    for (number, record) in records.iter().enumerate() {
+        builder.begin_resource(|resource| resource.set_attribute("service.name", record.service.as_str()));
+        builder.push(|log| {
+            log.set_time_unix_nano(record.time);
+            log.set_body(record.body.as_str());
+            record.attributes.iter().for_each(|(key, value)| log.set_attribute(key, value.as_str()));
+            log.set_attribute("number", number as i64);
+        });
+    }
+    builder.build()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn property_loki_takes_whatever_is_sent_and_nothing_is_lost(
+        records in prop::collection::vec(strange(), 1..12), size_max in 1_000_usize..400_000,
+    ) {
+        let exporter = build("{endpoint: 'http://h', limits: {streams_max: 3}}").unwrap();
+        let batch = batch_of(&records);
+        let encoded = exporter.encoder.encode(&batch, &exporter.budget, NOW);
+        let again = exporter.encoder.encode(&batch, &exporter.budget, NOW);
+        let mut loki = MockLoki::new(NOW);
+        for (group, same) in encoded.groups.iter().zip(&again.groups) {
+            let requests = super::requests::divide(group, size_max, false);
+            prop_assert_eq!(&requests, &super::requests::divide(same, size_max, false));
+            for request in requests {
+                let message = request.message(group);
+                prop_assert_eq!(&message, &request.message(same), "a retry has the same bytes");
+                prop_assert!(message.len() <= size_max || request.entries == 1);
+                let (code, text) = loki.push("t", &push::compress(&message).unwrap());
+                prop_assert_eq!(code, 204, "{}", text);
+            }
+        }
+        prop_assert_eq!(loki.stored.len() + encoded.tally.dropped(), records.len());
+        for stored in &loki.stored {
+            prop_assert!(parse_selector(&stored.labels).is_some());
+        }
+    }
+
+    #[test]
+    fn property_halves_hold_what_the_whole_held(count in 2_u64..40, size_max in 100_usize..2_000) {
+        let exporter = build("endpoint: 'http://h'").unwrap();
+        let mut all = Batch::new(Signal::Logs);
+        for service in ["a", "b", "c"] {
+            let records: Vec<(String, u64)> = (0..count).map(|number| (format!("{number}"), NOW + number)).collect();
+            let records: Vec<(&str, u64)> = records.iter().map(|(body, time)| (body.as_str(), *time)).collect();
+            all.append(batch(service, &records));
+        }
+        let encoded = exporter.encoder.encode(&all, &exporter.budget, NOW);
+        let group = &encoded.groups[0];
+        let mut halves = MockLoki::new(NOW);
+        let mut whole = MockLoki::new(NOW);
+        for request in super::requests::divide(group, size_max, false) {
+            whole.push("t", &push::compress(&request.message(group)).unwrap());
+            let parts = match request.halve() {
+                Some((first, second)) => vec![first, second],
+                None => vec![request],
+            };
+            for part in parts {
+                halves.push("t", &push::compress(&part.message(group)).unwrap());
+            }
+        }
+        prop_assert_eq!(whole.stored.len(), all.len());
+        prop_assert_eq!(halves.stored, whole.stored);
+    }
+}
