@@ -40,10 +40,14 @@ mod mock;
 mod names;
 mod otlp;
 mod progress;
+#[cfg(test)]
+mod properties;
 mod push;
 mod reason;
 mod requests;
 mod send;
+#[cfg(test)]
+mod settings_tests;
 mod streams;
 mod tenant;
 #[cfg(test)]

@@ -264,9 +264,8 @@ fn stored(tenant: &str, labels: &str, entry: Entry) -> Stored {
 }
 
 fn stream_error(selector: &str) -> Option<Answer> {
-    let labels = match parse_selector(selector) {
-        Some(labels) => labels,
-        None => return Some((400, format!("Error parsing labels '{selector}'"))),
+    let Some(labels) = parse_selector(selector) else {
+        return Some((400, format!("Error parsing labels '{selector}'")));
     };
     let counted = labels.iter().filter(|(name, _)| name != "service_name").count();
     let text = if labels.is_empty() {

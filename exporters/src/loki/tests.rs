@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use proptest::prelude::*;
 use watershed_config::Section;
 use watershed_pipeline::{
     AnyValue, Batch, Context, ExportError, ExporterConfig, Kind, Sample, Signal, Telemetry,
 };
 
-use super::mock::{Loki as MockLoki, Server, Stored, parse_selector};
-use super::{Config, Loki, push};
+use super::mock::{Loki as MockLoki, Server, Stored};
+use super::{Config, Loki};
 use crate::testing;
 
 /// The time of all tests: 2026-01-01.
-const NOW: u64 = 1_767_225_600_000_000_000;
+pub(super) const NOW: u64 = 1_767_225_600_000_000_000;
 const SECOND: u64 = 1_000_000_000;
-const DAY: u64 = 86_400 * SECOND;
+pub(super) const DAY: u64 = 86_400 * SECOND;
 
 fn build_with(yaml: &str, cx: &Context) -> Result<Loki, String> {
     let section = Section::from_text("loki", yaml).unwrap();
@@ -25,7 +24,7 @@ fn build_with(yaml: &str, cx: &Context) -> Result<Loki, String> {
     ExporterConfig::build(&config, cx).map_err(|error| error.to_string())
 }
 
-fn build(yaml: &str) -> Result<Loki, String> {
+pub(super) fn build(yaml: &str) -> Result<Loki, String> {
     build_with(yaml, &testing::context("loki"))
 }
 
@@ -35,7 +34,7 @@ fn exporter(server: &Server, settings: &str) -> Loki {
 }
 
 /// Records of one service: bodies and times.
-fn batch(service: &str, records: &[(&str, u64)]) -> Batch {
+pub(super) fn batch(service: &str, records: &[(&str, u64)]) -> Batch {
     let mut builder =
         Batch::builder(Signal::Logs).resource(|resource| resource.set_attribute("service.name", service));
     for (body, time) in records {
@@ -50,9 +49,9 @@ fn batch(service: &str, records: &[(&str, u64)]) -> Batch {
 /// One record for each tenant, in the attribute `tenant`.
 fn of_tenants(tenants: &[&str]) -> Batch {
     let mut builder = Batch::builder(Signal::Logs);
-    for tenant in tenants {
+    for (number, tenant) in tenants.iter().enumerate() {
         builder.push(|log| {
-            log.set_time_unix_nano(NOW);
+            log.set_time_unix_nano(NOW + number as u64);
             log.set_body(*tenant);
             log.set_attribute("tenant", *tenant);
         });
@@ -388,7 +387,7 @@ async fn otlp_goes_to_lokis_own_endpoint_by_tenant_and_size() {
     let exporter = exporter(&server, "protocol: otlp\ntenant: {attribute: tenant, id: rest}");
     let body = "x".repeat(300);
     let mut batch = of_tenants(&["a", "b"]);
-    batch.append(self::batch("s", &[(&body, NOW), (&body, NOW), ("old", NOW - 8 * DAY)]));
+    batch.append(self::batch("s", &[(&body, NOW), (&body, NOW + 1), ("old", NOW - 8 * DAY)]));
     let (count, reason) = rejected(exporter.export_at(&batch, NOW).await);
     assert_eq!((count, reason.as_str()), (1, "dropped 1 too_old"));
     let loki = server.loki();
@@ -428,130 +427,4 @@ async fn only_log_records_are_taken_and_an_empty_batch_sends_nothing() {
     );
     exporter.export_at(&Batch::new(Signal::Logs), NOW).await.unwrap();
     assert_eq!(bodies(&server), 0);
-}
-
-#[test]
-fn addresses_get_the_path_of_the_protocol() {
-    for (yaml, url) in [
-        ("endpoint: 'http://loki:3100'", "http://loki:3100/loki/api/v1/push"),
-        ("endpoint: 'http://loki:3100/loki/api/v1/push'", "http://loki:3100/loki/api/v1/push"),
-        ("endpoint: 'loki:3100'", "https://loki:3100/loki/api/v1/push"),
-        ("{endpoint: 'loki:3100', tls: {insecure: true}}", "http://loki:3100/loki/api/v1/push"),
-        ("{endpoint: 'http://gate/logs/?key=1', protocol: otlp}", "http://gate/logs/otlp/v1/logs?key=1"),
-        ("{endpoint: 'http://loki/otlp', protocol: otlp}", "http://loki/otlp/v1/logs"),
-        ("{endpoint: 'http://loki/otlp/v1/logs', protocol: otlp}", "http://loki/otlp/v1/logs"),
-    ] {
-        let section = Section::from_text("loki", yaml).unwrap();
-        assert_eq!(section.read::<Config>().unwrap().url().unwrap().as_str(), url);
-    }
-}
-
-#[test]
-fn settings_that_cannot_work_are_refused_with_advice() {
-    for (yaml, message) in [
-        ("protocol: push", "endpoint"),
-        (
-            "{endpoint: 'http://h', protocol: otlp, labels: [a]}",
-            "labels: has no effect with `protocol: otlp`",
-        ),
-        ("{endpoint: 'http://h', line: template}", "template: is missing"),
-        ("{endpoint: 'http://h', username: me}", "password: is missing beside `username`"),
-        ("{endpoint: 'http://h', username: me, password: x, bearer_token: y}", "a request has one of them"),
-        ("{endpoint: 'http://h', tenant: {id: a/b}}", "tenant.id: `a/b` is no tenant"),
-        ("{endpoint: 'http://h', limits: {streams_max: 0}}", "limits.streams_max: is 0"),
-        ("{endpoint: 'http://h', lables: [a]}", "labels"),
-    ] {
-        let error = build(yaml).err().unwrap();
-        assert!(error.contains(message), "{error}");
-    }
-}
-
-/// A record with what Loki finds hard: strange keys, empty and long texts, times far off.
-#[derive(Clone, Debug)]
-struct Strange {
-    time: u64,
-    service: String,
-    body: String,
-    attributes: Vec<(String, String)>,
-}
-
-fn strange() -> impl Strategy<Value = Strange> {
-    let time = prop_oneof![Just(0), Just(NOW), NOW - 8 * DAY..NOW + DAY];
-    let key = prop_oneof!["[._]{0,3}", "[a-c][._]?[a-c]?", "(?s:.{0,6})", Just("trace_id".to_owned())];
-    let value = prop_oneof![4 => "(?s:.{0,9})", 1 => (0..70_000_usize).prop_map(|length| "v".repeat(length))];
-    let body =
-        prop_oneof![9 => "(?s:.{0,20})", 1 => (0..300_000_usize).prop_map(|length| "b".repeat(length))];
-    (time, "(?s:.{0,4})|[ab]", body, prop::collection::vec((key, value), 0..9))
-        .prop_map(|(time, service, body, attributes)| Strange { time, service, body, attributes })
-}
-
-fn batch_of(records: &[Strange]) -> Batch {
-    let mut builder = Batch::builder(Signal::Logs);
-    for (number, record) in records.iter().enumerate() {
-        builder.begin_resource(|resource| resource.set_attribute("service.name", record.service.as_str()));
-        builder.push(|log| {
-            log.set_time_unix_nano(record.time);
-            log.set_body(record.body.as_str());
-            record.attributes.iter().for_each(|(key, value)| log.set_attribute(key, value.as_str()));
-            log.set_attribute("number", number as i64);
-        });
-    }
-    builder.build()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn property_loki_takes_whatever_is_sent_and_nothing_is_lost(
-        records in prop::collection::vec(strange(), 1..12), size_max in 1_000_usize..400_000,
-    ) {
-        let exporter = build("{endpoint: 'http://h', limits: {streams_max: 3}}").unwrap();
-        let batch = batch_of(&records);
-        let encoded = exporter.encoder.encode(&batch, &exporter.budget, NOW);
-        let again = exporter.encoder.encode(&batch, &exporter.budget, NOW);
-        let mut loki = MockLoki::new(NOW);
-        for (group, same) in encoded.groups.iter().zip(&again.groups) {
-            let requests = super::requests::divide(group, size_max, false);
-            prop_assert_eq!(&requests, &super::requests::divide(same, size_max, false));
-            for request in requests {
-                let message = request.message(group);
-                prop_assert_eq!(&message, &request.message(same), "a retry has the same bytes");
-                prop_assert!(message.len() <= size_max || request.entries == 1);
-                let (code, text) = loki.push("t", &push::compress(&message).unwrap());
-                prop_assert_eq!(code, 204, "{}", text);
-            }
-        }
-        prop_assert_eq!(loki.stored.len() + encoded.tally.dropped(), records.len());
-        for stored in &loki.stored {
-            prop_assert!(parse_selector(&stored.labels).is_some());
-        }
-    }
-
-    #[test]
-    fn property_halves_hold_what_the_whole_held(count in 2_u64..40, size_max in 100_usize..2_000) {
-        let exporter = build("endpoint: 'http://h'").unwrap();
-        let mut all = Batch::new(Signal::Logs);
-        for service in ["a", "b", "c"] {
-            let records: Vec<(String, u64)> = (0..count).map(|number| (format!("{number}"), NOW + number)).collect();
-            let records: Vec<(&str, u64)> = records.iter().map(|(body, time)| (body.as_str(), *time)).collect();
-            all.append(batch(service, &records));
-        }
-        let encoded = exporter.encoder.encode(&all, &exporter.budget, NOW);
-        let group = &encoded.groups[0];
-        let mut halves = MockLoki::new(NOW);
-        let mut whole = MockLoki::new(NOW);
-        for request in super::requests::divide(group, size_max, false) {
-            whole.push("t", &push::compress(&request.message(group)).unwrap());
-            let parts = match request.halve() {
-                Some((first, second)) => vec![first, second],
-                None => vec![request],
-            };
-            for part in parts {
-                halves.push("t", &push::compress(&part.message(group)).unwrap());
-            }
-        }
-        prop_assert_eq!(whole.stored.len(), all.len());
-        prop_assert_eq!(halves.stored, whole.stored);
-    }
 }
