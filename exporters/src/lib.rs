@@ -14,6 +14,7 @@ mod terminal;
 mod testing;
 
 mod debug;
+mod file;
 mod loki;
 mod nop;
 mod otlp_grpc;
@@ -28,6 +29,17 @@ pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_http::Config>(),
     exporter::<loki::Config>(),
     exporter::<stdout::Config>(),
+    exporter::<file::Config>(),
     exporter::<debug::Config>(),
     exporter::<nop::Config>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use watershed_pipeline::testing::contract;
+
+    #[test]
+    fn every_exporter_keeps_the_contract() {
+        assert_eq!(contract::exporters(super::ALL), Ok(()));
+    }
+}

@@ -3,8 +3,8 @@
 //! ```yaml
 //! otlp_grpc:
 //!   endpoint: collector.example.com:4317
-//!   tls:
-//!     ca_file: /etc/ssl/collector-ca.pem
+//!   headers:
+//!     authorization: Bearer ${env:TOKEN}
 //! ```
 //!
 //! Signals: all. Order: as the queue has it. Memory: one request for each export that runs. Without compression, a

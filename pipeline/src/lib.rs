@@ -1,8 +1,9 @@
 //! What flows through watershed, the contract of its components, and the engine that runs them.
 //!
 //! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
-//! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `engine.rs`, `delivery.rs`;
-//! then, when you need them, `otlp.rs`, `telemetry.rs`, `budget.rs`.
+//! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `lanes.rs`, `delivery.rs`,
+//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `budget.rs`, and `testing.rs` for tests of
+//! components (feature `testing`).
 
 mod batch;
 mod budget;
@@ -21,6 +22,8 @@ mod receipt;
 mod registry;
 mod shutdown;
 mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
