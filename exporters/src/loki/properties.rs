@@ -1,6 +1,7 @@
 //! What holds for any batch: Loki takes what is sent, nothing is lost, and a retry has the same bytes.
 
 use proptest::prelude::*;
+use watershed_pipeline::testing::any_batch;
 use watershed_pipeline::{Batch, Signal};
 
 use super::mock::{Loki as MockLoki, parse_selector};
@@ -67,6 +68,23 @@ proptest! {
         prop_assert_eq!(loki.stored.len() + encoded.tally.dropped(), records.len());
         for stored in &loki.stored {
             prop_assert!(parse_selector(&stored.labels).is_some());
+        }
+    }
+
+    #[test]
+    fn property_any_batch_becomes_what_loki_takes(batch in any_batch(Signal::Logs), line in 0..3_usize) {
+        let line = ["body", "json", "logfmt"][line];
+        let yaml = format!("{{endpoint: 'http://h', line: {line}, limits: {{age_max: 0s, future_max: 0s}}}}");
+        let exporter = build(&yaml).unwrap();
+        let encoded = exporter.encoder.encode(&batch, &exporter.budget, NOW);
+        let records: usize = encoded.groups.iter().flat_map(|group| &group.streams).map(|stream| stream.entries.len()).sum();
+        prop_assert_eq!(records + encoded.tally.dropped(), batch.len());
+        let mut loki = MockLoki { has_clock: false, ..MockLoki::new(NOW) };
+        for group in &encoded.groups {
+            for request in divide(group, 10_000, false) {
+                let (code, text) = loki.push("t", &push::compress(&request.message(group)).unwrap());
+                prop_assert_eq!(code, 204, "{}", text);
+            }
         }
     }
 
