@@ -23,13 +23,15 @@
 //! Order: by time within a stream and batch, else as it comes. Loss: what Loki refuses for good. A retry sends the same
 //! bytes, and Loki keeps equal records once; a record without any time gets that of the attempt, so it may be there twice.
 //! Loki 3.7 loses the answer about all streams of a request but the last; `one_stream_per_request: true` sends more and
-//! smaller requests, and then every refusal is heard. 429 and 5xx wait; other tenants go on. A wrong address or password
-//! stops the process with the reason if nothing has succeeded before, and waits else.
+//! smaller requests, and then every refusal is heard. 429 and 5xx wait; other tenants go on. A wrong address, password or
+//! tenant stops the process with the reason, at the start or while nothing has succeeded yet; later it waits. A Loki that
+//! is down at the start is waited for.
 //!
 //! Memory: the encoded batch for each export that runs, the labels of the streams within the budget, 4,096 hashes.
 //! Sources: Loki 3.7, `pkg/push/push.proto`, `pkg/distributor`, `pkg/validation/limits.go`.
 
 mod answer;
+mod check;
 mod encode;
 mod labels;
 mod limits;
@@ -66,7 +68,7 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Secret, ServerUrl};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
+use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal, StartError};
 
 use crate::client::{self, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version};
 use encode::{Encoder, Oversize};
@@ -145,6 +147,8 @@ enum Protocol {
 }
 
 impl Protocol {
+    const ALL: [Self; 2] = [Self::Push, Self::Otlp];
+
     const fn path(self) -> &'static str {
         match self {
             Self::Push => "/loki/api/v1/push",
@@ -170,7 +174,8 @@ impl ExporterConfig for Config {
         let url = self.url()?;
         let client = Client::new(self.options(url.scheme() == "https"))?;
         let encoding = if self.protocol == Protocol::Otlp { compressor.encoding() } else { None };
-        let sender = Sender::new(client, url, self.all_headers()?, encoding, Counters::new(cx));
+        let headers = self.all_headers()?;
+        let sender = Sender::new(client, url, headers, encoding, self.tenant.varies(), Counters::new(cx));
         let default = || DEFAULT_LABELS.map(str::to_owned).to_vec();
         let names = self.labels.clone().unwrap_or_else(default);
         let encoder = Encoder {
@@ -281,6 +286,10 @@ pub(crate) struct Loki {
 
 #[async_trait]
 impl Exporter for Loki {
+    async fn start(&self) -> Result<(), StartError> {
+        self.check_and_report().await
+    }
+
     async fn export(&self, batch: &Batch) -> Result<(), ExportError> {
         if batch.signal() != Signal::Logs {
             let reason =

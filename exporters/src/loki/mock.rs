@@ -113,6 +113,13 @@ impl Loki {
     }
 
     fn answer(&mut self, path: &str, headers: &HeaderMap, body: &Bytes) -> (Answer, HeaderMap) {
+        match path {
+            "/ready" => return ((200, "ready".to_owned()), HeaderMap::new()),
+            "/loki/api/v1/status/buildinfo" => {
+                return ((200, r#"{"version":"3.7.6","revision":"5003600"}"#.to_owned()), HeaderMap::new());
+            }
+            _ => {}
+        }
         self.bodies.push((headers.clone(), body.clone()));
         if let Some(scripted) = self.script.pop_front() {
             return scripted;

@@ -115,3 +115,69 @@ proptest! {
         prop_assert_eq!(halves.stored, whole.stored);
     }
 }
+
+#[test]
+fn zz_cost() {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use prost::Message as _;
+    let mut builder = Batch::builder(Signal::Logs)
+        .resource(|r| {
+            r.set_attribute("service.name", "checkout");
+            r.set_attribute("service.namespace", "shop");
+            r.set_attribute("deployment.environment.name", "production");
+            r.set_attribute("host.name", "node-17.eu.example.com");
+            r.set_attribute("k8s.pod.name", "checkout-5d8f7b9c6-x2k4p");
+        })
+        .scope("com.example.checkout.OrderService", "1.4.2", |_| ());
+    for n in 0..1000_u64 {
+        builder.push(|log| {
+            log.set_time_unix_nano(NOW - 1_000_000 + n * 1000);
+            log.set_observed_time_unix_nano(NOW);
+            log.set_severity_number(9);
+            log.set_severity_text("INFO");
+            log.set_body(format!("order {n} placed by customer {} in {} ms: payment accepted, stock reserved, confirmation mail queued for delivery", n * 7919 % 10007, n % 311));
+            log.set_trace_context([(n % 251) as u8 + 1; 16], [7; 8], 1);
+            log.set_attribute("http.request.method", "POST");
+            log.set_attribute("http.route", "/api/v1/orders/{id}");
+            log.set_attribute("http.response.status_code", 200_i64);
+            log.set_attribute("user.id", format!("user-{}", n * 31 % 5003));
+            log.set_attribute("order.id", format!("ord-{n:08}"));
+            log.set_attribute("thread.name", "http-nio-8080-exec-12");
+            log.set_attribute("duration_ms", (n % 311) as f64 + 0.25);
+            log.set_attribute("code.function.name", "placeOrder");
+            log.set_attribute("client.address", "203.0.113.42");
+            log.set_attribute("retry", false);
+        });
+    }
+    let message = builder.build().to_otlp();
+    let _ = ExportLogsServiceRequest::decode(&message[..]).unwrap();
+    let batch = Batch::from_otlp(Signal::Logs, message.clone()).unwrap();
+    for line in ["body", "json"] {
+        let exporter = build(&format!("{{endpoint: 'http://h', line: {line}}}")).unwrap();
+        let rounds = 300;
+        let (mut encode, mut frame, mut snappy, mut size, mut compressed) = (0, 0, 0, 0, 0);
+        for _ in 0..rounds {
+            let t = std::time::Instant::now();
+            let encoded = exporter.encoder.encode(&batch, &exporter.budget, NOW);
+            encode += t.elapsed().as_nanos();
+            let t = std::time::Instant::now();
+            let request = divide(&encoded.groups[0], 8 << 20, false).remove(0);
+            let body = request.message(&encoded.groups[0]);
+            frame += t.elapsed().as_nanos();
+            let t = std::time::Instant::now();
+            compressed = push::compress(&body).unwrap().len();
+            snappy += t.elapsed().as_nanos();
+            size = body.len();
+        }
+        let per = |sum: u128| sum / rounds / 1000;
+        println!(
+            "{line}: otlp {} B, encode {} ns, frame {} ns, snappy {} ns, {} B, compressed {} B",
+            message.len() / 1000,
+            per(encode),
+            per(frame),
+            per(snappy),
+            size / 1000,
+            compressed / 1000
+        );
+    }
+}

@@ -16,7 +16,7 @@ use watershed_pipeline::ExportError;
 use super::answer::{Verdict, verdict};
 use super::progress::{Key, Progress};
 use super::reason::{Counters, Reason, Tally};
-use super::tenant;
+use super::{Protocol, tenant};
 use crate::client::{self, Client};
 
 /// One request to be.
@@ -42,6 +42,8 @@ pub(super) struct Sender {
     progress: Progress,
     /// Whether Loki has ever taken anything from us.
     has_succeeded: AtomicBool,
+    /// Whether records choose their tenant themselves, so that one without any is no mistake of the settings.
+    tenant_varies: bool,
     counters: Counters,
 }
 
@@ -63,6 +65,7 @@ impl Sender {
         url: Url,
         mut headers: HeaderMap,
         encoding: Option<&'static str>,
+        tenant_varies: bool,
         counters: Counters,
     ) -> Self {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
@@ -70,7 +73,15 @@ impl Sender {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         let has_succeeded = AtomicBool::new(false);
-        Self { client, url, headers, progress: Progress::default(), has_succeeded, counters }
+        let progress = Progress::default();
+        Self { client, url, headers, progress, has_succeeded, tenant_varies, counters }
+    }
+
+    /// The address, without a query that may hold a token.
+    pub(super) fn address(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.to_string()
     }
 
     /// Reads certificates again if it is time to.
@@ -157,7 +168,11 @@ impl Sender {
         Ok(verdict)
     }
 
-    async fn post(
+    /// Sends one request and reads the answer.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(super) async fn post(
         &self,
         tenant: Option<&Arc<str>>,
         body: Bytes,
@@ -175,7 +190,27 @@ impl Sender {
         let body = client::body_start(&mut response).await;
         // Where the words are lost, the code alone says enough.
         let body = body.unwrap_or_default();
-        Ok(verdict(code, &String::from_utf8_lossy(&body), after, records))
+        Ok(match verdict(code, &String::from_utf8_lossy(&body), after, records) {
+            Verdict::Refused { reason: Reason::NoTenant, words, .. } if !self.tenant_varies => {
+                Verdict::Misconfigured { words: format!("{words}; set tenant.id") }
+            }
+            other => other,
+        })
+    }
+
+    /// Asks for what stands at another path of the server; nothing if there is no good answer.
+    pub(super) async fn get(&self, path: &str) -> Option<Bytes> {
+        let mut url = self.url.clone();
+        let own = url.path().to_owned();
+        let base = Protocol::ALL.iter().find_map(|protocol| own.strip_suffix(protocol.path()))?;
+        url.set_path(&format!("{base}{path}"));
+        let mut request = Request::new(Method::GET, url);
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().remove(CONTENT_TYPE);
+        request.headers_mut().remove(CONTENT_ENCODING);
+        let mut response = self.client.send(request).await.ok()?;
+        let is_good = response.status().is_success();
+        client::body_start(&mut response).await.ok().filter(|_| is_good)
     }
 
     /// Turns what the requests came to into the engine's terms. Counts only when the batch will not come back.

@@ -1,6 +1,7 @@
 //! Whose log a record goes to: the value of `X-Scope-OrgID`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,6 +49,16 @@ impl TenantSettings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether records choose their tenant themselves.
+    pub(super) fn varies(&self) -> bool {
+        self.attribute.is_some() || self.header.is_some()
+    }
+
+    /// The tenant of records for which nothing else names one.
+    pub(super) fn id(&self) -> Option<Arc<str>> {
+        self.id.as_deref().map(Arc::from)
     }
 
     /// The tenant of a record, if it has one.

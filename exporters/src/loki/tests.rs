@@ -30,7 +30,7 @@ pub(super) fn build(yaml: &str) -> Result<Loki, String> {
 }
 
 /// An exporter to the server, with further settings.
-fn exporter(server: &Server, settings: &str) -> Loki {
+pub(super) fn exporter(server: &Server, settings: &str) -> Loki {
     build(&format!("endpoint: {}\n{settings}", server.url)).unwrap()
 }
 
@@ -68,7 +68,7 @@ fn bodies(server: &Server) -> usize {
     server.loki().bodies.len()
 }
 
-fn script(server: &Server, answers: &[(u16, &str)]) {
+pub(super) fn script(server: &Server, answers: &[(u16, &str)]) {
     let scripted = answers.iter().map(|(code, text)| ((*code, (*text).to_owned()), HeaderMap::new()));
     server.loki().script.extend(scripted);
 }
