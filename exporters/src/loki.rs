@@ -100,7 +100,8 @@ pub(crate) struct Config {
     /// Labels that every stream has, such as `cluster: eu-1`. Only for `protocol: push`. Default none.
     #[serde(default)]
     static_labels: BTreeMap<String, String>,
-    /// What goes into structured metadata. Only for `protocol: push`. Default `all`.
+    /// What goes into structured metadata; the rest of the record is lost unless the line holds it. Only for
+    /// `protocol: push`. Default `all`.
     #[serde(default)]
     metadata: Selection,
     /// What the line of a record is. Only for `protocol: push`. Default `body`.

@@ -214,7 +214,9 @@ impl<'b> Run<'_, 'b> {
         self.collect(log, time, labels, own_labels.is_some(), &known.metadata, place.is_overflow);
         let label_cuts = labels.cut;
         self.resource = Some(known);
-        if let Some(length) = cut_from {
+        if let Some(length) = cut_from
+            && self.encoder.metadata != Selection::None
+        {
             self.metadata.line_was_cut(length);
         }
         let skipped = self.metadata.finish();

@@ -219,6 +219,14 @@ async fn what_is_too_large_is_cut_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_server_without_structured_metadata_gets_none_even_with_a_cut_line() {
+    let server = Server::start(MockLoki::new(NOW)).await;
+    let long = "x".repeat(300_000);
+    exporter(&server, "metadata: none").export_at(&batch("a", &[(&long, NOW)]), NOW).await.unwrap();
+    assert_eq!(server.loki().stored[0].metadata, BTreeMap::new());
+}
+
+#[tokio::test]
 async fn an_explosion_of_labels_ends_in_one_stream() {
     let server = Server::start(MockLoki::new(NOW)).await;
     let mut builder = Batch::builder(Signal::Logs);
