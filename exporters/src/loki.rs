@@ -32,6 +32,8 @@
 
 mod answer;
 mod check;
+#[cfg(test)]
+mod delivery_tests;
 mod encode;
 mod labels;
 mod limits;
