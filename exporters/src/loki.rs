@@ -32,30 +32,20 @@
 
 mod answer;
 mod check;
-#[cfg(test)]
-mod delivery_tests;
 mod encode;
 mod labels;
 mod limits;
 mod line;
 mod metadata;
-#[cfg(test)]
-mod mock;
 mod names;
 mod otlp;
 mod progress;
-#[cfg(test)]
-mod properties;
 mod push;
 mod reason;
 mod requests;
 mod send;
-#[cfg(test)]
-mod settings_tests;
 mod streams;
 mod tenant;
-#[cfg(test)]
-mod tests;
 mod value;
 mod wire;
 
@@ -326,3 +316,14 @@ impl Loki {
         }
     }
 }
+
+#[cfg(test)]
+mod delivery_tests;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
+mod tests;

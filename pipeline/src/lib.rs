@@ -8,6 +8,7 @@
 mod batch;
 mod budget;
 mod component;
+mod condition;
 mod context;
 mod delivery;
 mod engine;
@@ -34,6 +35,10 @@ pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{
     ExportError, Exporter, ExporterConfig, Out, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig,
     Refusal, RunError, StartError, State,
+};
+pub use condition::{
+    Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,
+    SpanCondition, SpanEventCondition,
 };
 pub use context::{Context, Shared};
 pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};

@@ -25,6 +25,11 @@ use hyper::body::Incoming;
 pub(crate) use listener::Server;
 pub(crate) use reply::Reply;
 
+/// Connections at a time, unless the settings say otherwise.
+pub(crate) const CONNECTIONS_MAX: usize = 10_000;
+/// Requests at a time on one HTTP/2 connection, unless the settings say otherwise.
+pub(crate) const STREAMS_MAX: u32 = 1000;
+
 /// Answers requests.
 pub(crate) trait Service: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client has gone.
@@ -46,7 +51,8 @@ pub(crate) struct Options {
     pub(crate) streams_max: u32,
     /// Whether an HTTP/1.1 connection serves more than one request.
     pub(crate) keep_alive: bool,
-    /// How long the headers of an HTTP/1.1 request may take, idle time before them included.
+    /// How long the headers of an HTTP/1.1 request may take, idle time before them included, and the first request
+    /// of any connection.
     pub(crate) header_timeout: Option<Duration>,
     /// How long a connection may be without a request.
     pub(crate) idle_timeout: Option<Duration>,
@@ -58,21 +64,4 @@ pub(crate) struct Options {
     pub(crate) ping_interval: Option<Duration>,
     /// How long the answer to such a ping may take.
     pub(crate) ping_timeout: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            http1: true,
-            connections_max: 10_000,
-            streams_max: 1000,
-            keep_alive: true,
-            header_timeout: Some(Duration::from_secs(300)),
-            idle_timeout: None,
-            age_max: None,
-            age_grace: None,
-            ping_interval: None,
-            ping_timeout: Duration::from_secs(20),
-        }
-    }
 }

@@ -11,9 +11,9 @@ use watershed_pipeline::{Signal, StartError};
 use super::{grpc, http as over_http};
 use crate::server::compression::Encoding;
 use crate::server::cors::{Cors, CorsSettings};
-use crate::server::settings::{Keepalive, NotAvailable, Transport, limited};
+use crate::server::settings::{Keepalive, NotAvailable, ServerParameters, Transport, limited};
 use crate::server::tls::TlsSettings;
-use crate::server::{Options, Server};
+use crate::server::{CONNECTIONS_MAX, Options, STREAMS_MAX, Server};
 
 /// OTLP over gRPC.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -80,8 +80,8 @@ pub(crate) struct HttpSettings {
     /// How long the headers of a request may take. Idle time before them counts as well, so it should be longer
     /// than the interval in which clients send. HTTP/1.1 only. Default `5m`; `0` is endless.
     read_header_timeout: Period,
-    /// How long the pipelines may take; then the answer is 503 and the data may still be delivered. Default `0`:
-    /// for ever.
+    /// How long an answer may take, from the headers of the request on; then it is 503, and the data may still be
+    /// delivered. Default `0`: for ever.
     write_timeout: Option<Period>,
     /// How long a connection may be without a request. Default `0`: for ever.
     idle_timeout: Option<Period>,
@@ -112,8 +112,6 @@ enum Compression {
     Deflate,
 }
 
-const CONNECTIONS_MAX: usize = 10_000;
-const STREAMS_MAX: u32 = 1000;
 const MESSAGE_MAX_MIB: u32 = 4;
 const BODY_MAX: ByteSize = ByteSize::mebibytes(20);
 
@@ -202,12 +200,13 @@ impl GrpcSettings {
             http1: false,
             connections_max: self.max_connections,
             streams_max,
+            keep_alive: true,
+            header_timeout: None,
             idle_timeout: limited(parameters.max_connection_idle),
             age_max: limited(parameters.max_connection_age),
             age_grace: limited(parameters.max_connection_age_grace),
             ping_interval: Some(parameters.ping_interval()),
             ping_timeout: parameters.ping_timeout(),
-            ..Options::default()
         };
         Listening::new("grpc", &self.endpoint, options, self.tls.as_ref())
     }
@@ -223,12 +222,18 @@ impl GrpcSettings {
 impl HttpSettings {
     /// How it listens.
     pub(super) fn listening(&self) -> Result<Listening, BuildError> {
+        let pings = ServerParameters::default();
         let options = Options {
+            http1: true,
             connections_max: self.max_connections,
+            streams_max: STREAMS_MAX,
             keep_alive: self.keep_alives_enabled,
             header_timeout: limited(Some(self.read_header_timeout)),
             idle_timeout: limited(self.idle_timeout),
-            ..Options::default()
+            age_max: None,
+            age_grace: None,
+            ping_interval: Some(pings.ping_interval()),
+            ping_timeout: pings.ping_timeout(),
         };
         Listening::new("http", &self.endpoint, options, self.tls.as_ref())
     }

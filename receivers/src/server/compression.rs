@@ -187,3 +187,78 @@ fn zstd_stream(input: &[u8], mut output: Output<'_>) -> Result<Vec<u8>, Decompre
         capacity = capacity.saturating_mul(2).min(output.limit);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libdeflater::{CompressionLvl, Compressor};
+    use proptest::prelude::*;
+    use watershed_pipeline::Budget;
+
+    use super::*;
+
+    const ALL: [Encoding; 3] = [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd];
+
+    fn compressed(encoding: Encoding, data: &[u8]) -> Vec<u8> {
+        let mut compressor = Compressor::new(CompressionLvl::default());
+        let mut out = vec![0; compressor.gzip_compress_bound(data.len())];
+        let length = match encoding {
+            Encoding::Gzip => compressor.gzip_compress(data, &mut out).unwrap(),
+            Encoding::Zlib => compressor.zlib_compress(data, &mut out).unwrap(),
+            Encoding::Zstd => return zstd::stream::encode_all(data, 1).unwrap(),
+            Encoding::Identity => return data.to_vec(),
+        };
+        out.truncate(length);
+        out
+    }
+
+    fn within(
+        encoding: Encoding,
+        input: &[u8],
+        limit: usize,
+        memory: usize,
+    ) -> Result<Vec<u8>, DecompressError> {
+        let budget = Budget::new(memory, memory);
+        let mut reservation = budget.admit(0).unwrap();
+        let output = decompress(encoding, input, limit, &mut reservation)?;
+        assert!(output.len() <= limit && output.capacity() <= reservation.bytes());
+        Ok(output)
+    }
+
+    proptest! {
+        #[test]
+        fn property_data_comes_back_up_to_the_limit_and_not_beyond(
+            data in prop::collection::vec(0..4_u8, 1..20_000),
+        ) {
+            for encoding in ALL {
+                let input = compressed(encoding, &data);
+                prop_assert_eq!(within(encoding, &input, data.len(), 1 << 20).unwrap(), data.clone());
+                let limit = data.len() - 1;
+                let refused = within(encoding, &input, limit, 1 << 20);
+                prop_assert_eq!(refused, Err(DecompressError::TooLarge { limit }), "{:?}", encoding);
+            }
+        }
+
+        #[test]
+        fn property_damaged_data_never_panics_and_stays_within_the_limit(
+            data in prop::collection::vec(0..4_u8, 0..2000), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+        ) {
+            for encoding in ALL {
+                let mut input = compressed(encoding, &data);
+                let position = at.index(input.len());
+                drop(within(encoding, &input[..position], 1000, 1 << 20));
+                input[position] = byte;
+                drop(within(encoding, &input, 1000, 1 << 20));
+                drop(within(encoding, &data, 1000, 1 << 20));
+            }
+        }
+    }
+
+    #[test]
+    fn the_memory_limit_holds_for_what_comes_out() {
+        let data = vec![0; 100_000];
+        for encoding in ALL {
+            let refused = within(encoding, &compressed(encoding, &data), 1 << 20, 50_000);
+            assert!(matches!(refused, Err(DecompressError::Memory(_))), "{encoding:?}");
+        }
+    }
+}

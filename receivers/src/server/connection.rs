@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Request;
@@ -121,6 +121,7 @@ fn builder(options: &Options) -> Builder<TokioExecutor> {
 /// Counts the requests of one connection, to know when it is idle.
 struct Activity {
     start: Instant,
+    has_begun: AtomicBool,
     in_flight: AtomicUsize,
     last_end: AtomicU64,
 }
@@ -130,10 +131,16 @@ struct Call(Arc<Activity>);
 
 impl Activity {
     fn new() -> Self {
-        Self { start: Instant::now(), in_flight: AtomicUsize::new(0), last_end: AtomicU64::new(0) }
+        Self {
+            start: Instant::now(),
+            has_begun: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            last_end: AtomicU64::new(0),
+        }
     }
 
     fn begin(self: &Arc<Self>) -> Call {
+        self.has_begun.store(true, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Call(Arc::clone(self))
     }
@@ -159,6 +166,7 @@ impl Drop for Call {
 struct Clock {
     activity: Arc<Activity>,
     idle_timeout: Option<Duration>,
+    first_timeout: Option<Duration>,
     age_end: Option<Instant>,
     is_closing: bool,
     cut_at: Option<Instant>,
@@ -179,7 +187,23 @@ impl Clock {
         // Connections that were opened together should not all be opened again together.
         let age = options.age_max.map(|age| age.mul_f64(0.9 + 0.2 * fastrand::f64()));
         let age_end = age.and_then(|age| activity.start.checked_add(age));
-        Self { activity, idle_timeout: options.idle_timeout, age_end, is_closing: false, cut_at: None }
+        Self {
+            activity,
+            idle_timeout: options.idle_timeout,
+            first_timeout: options.header_timeout,
+            age_end,
+            is_closing: false,
+            cut_at: None,
+        }
+    }
+
+    /// When the connection has been without a request for too long, if nothing comes.
+    fn idle_end(&self) -> Option<Instant> {
+        // hyper limits the time of headers only once it knows the version of HTTP, so the first wait is ours.
+        let has_begun = self.activity.has_begun.load(Ordering::Relaxed);
+        let first = self.first_timeout.filter(|_| !has_begun);
+        let timeout = self.idle_timeout.into_iter().chain(first).min()?;
+        self.activity.idle_since().checked_add(timeout)
     }
 
     /// Remembers that the connection is being closed, and for how long that may take.
@@ -190,7 +214,7 @@ impl Clock {
 
     /// Waits for the next moment at which something may have to be done.
     async fn next(&self) -> Verdict {
-        let idle_end = self.idle_timeout.and_then(|idle| self.activity.idle_since().checked_add(idle));
+        let idle_end = self.idle_end();
         let moment =
             if self.is_closing { self.cut_at } else { idle_end.into_iter().chain(self.age_end).min() };
         match moment {
@@ -201,7 +225,7 @@ impl Clock {
             return Verdict::Cut;
         }
         let now = Instant::now();
-        let is_idle = self.idle_timeout.is_some_and(|idle| now >= self.activity.idle_since() + idle);
+        let is_idle = self.idle_end().is_some_and(|end| now >= end);
         let is_old = self.age_end.is_some_and(|end| now >= end);
         if is_idle || is_old { Verdict::Close } else { Verdict::Stay }
     }
