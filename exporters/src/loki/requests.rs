@@ -68,7 +68,7 @@ impl Request {
 
     /// The request as protobuf.
     pub(super) fn message(&self, group: &Group) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.size_at_most(group));
         let mut slices = Vec::new();
         for piece in &self.pieces {
             let Some(stream) = group.streams.get(piece.stream) else { continue };
@@ -80,6 +80,16 @@ impl Request {
             push_stream(&mut out, &stream.labels, &slices);
         }
         out
+    }
+
+    fn size_at_most(&self, group: &Group) -> usize {
+        let of_piece = |piece: &Piece| {
+            let stream = group.streams.get(piece.stream)?;
+            let entries = stream.entries.get(piece.entries.clone())?;
+            let size: usize = entries.iter().map(|entry| entry.place.len()).sum();
+            Some(size + stream_overhead(&stream.labels))
+        };
+        self.pieces.iter().filter_map(of_piece).sum()
     }
 
     /// Two requests with half of the entries each; nothing if there is only one entry.
