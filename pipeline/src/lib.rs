@@ -20,6 +20,7 @@ mod outlet;
 mod receipt;
 mod registry;
 mod shutdown;
+pub mod storage;
 mod telemetry;
 
 pub use batch::{
