@@ -16,10 +16,13 @@ use super::record::take;
 const FILE: &str = "acks";
 const FRESH: &str = "acks.new";
 const MAGIC: [u8; 8] = *b"WSRACKS1";
-const PREFACE: u64 = 16;
+const PREFACE: usize = 16;
 const ENTRY: usize = 32;
 /// The log is written anew when it has this many entries more than twice what it needs.
 const SLACK: u64 = 4096;
+
+/// A log that can't be read is tried so often.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// The log, open for appending.
 pub(crate) struct AckLog {
@@ -30,18 +33,45 @@ pub(crate) struct AckLog {
     unsynced: bool,
 }
 
-/// Reads what is in the log. What is not whole is left out.
-pub(crate) fn read(disk: &dyn Disk, directory: &Path) -> Vec<Range> {
-    let Ok(file) = disk.open(&directory.join(FILE)) else { return Vec::new() };
-    let len = file.len().unwrap_or_default();
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-    let read = file.read_at(&mut bytes, 0).unwrap_or_default();
-    let mut rest = bytes.get(..read).unwrap_or_default();
-    let (magic, salt) = (take::<8>(&mut rest), take::<8>(&mut rest));
-    let Some(salt) = salt.filter(|_| magic == Some(MAGIC)) else { return Vec::new() };
-    let [a, b, c, d, ..] = salt;
-    let salt = u32::from_le_bytes([a, b, c, d]);
-    rest.chunks_exact(ENTRY).filter_map(|entry| decode(entry, salt)).collect()
+/// Reads what is in the log. Entries that are not whole are left out.
+///
+/// A log that can't be read at all is removed, for what it says must not come back once its sequence numbers could
+/// mean other records.
+///
+/// # Errors
+/// When it can neither be read nor removed.
+pub(crate) fn read(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<Range>> {
+    let path = directory.join(FILE);
+    let mut bytes = read_all(disk, &path);
+    for _ in 1..ATTEMPTS_MAX {
+        if bytes.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            bytes = read_all(disk, &path);
+        }
+    }
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "could not read what was delivered, it is sent again");
+            disk.remove(&path)?;
+            disk.sync_directory(directory)?;
+            return Ok(Vec::new());
+        }
+    };
+    let mut rest = bytes.as_slice();
+    let (magic, salt) = (take::<8>(&mut rest), take::<4>(&mut rest));
+    let Some(salt) = salt.filter(|_| magic == Some(MAGIC)) else { return Ok(Vec::new()) };
+    let salt = u32::from_le_bytes(salt);
+    let entries = bytes.get(PREFACE..).unwrap_or_default().chunks_exact(ENTRY);
+    Ok(entries.filter_map(|entry| decode(entry, salt)).collect())
+}
+
+fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or_default()];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 fn encode(range: Range, salt: u32, out: &mut Vec<u8>) {
@@ -101,17 +131,19 @@ impl AckLog {
         synced
     }
 
-    /// Writes a log with these ranges and puts it in the place of the old one.
+    /// Writes a log with these ranges and the next sequence number, and puts it in the place of the old one.
     pub(crate) fn rewrite(
         &mut self,
         disk: &dyn Disk,
-        ranges: impl Iterator<Item = Range>,
+        ranges: Vec<Range>,
+        next: u64,
         salt: u32,
     ) -> io::Result<()> {
         self.file = None;
         let mut bytes = MAGIC.to_vec();
         bytes.put_u64_le(u64::from(salt));
-        for range in ranges {
+        // The last one is empty: it only keeps the sequence numbers from being used again.
+        for range in ranges.into_iter().chain([Range { start: next, end: next, items: 0 }]) {
             encode(range, salt, &mut bytes);
         }
         let fresh = self.directory.join(FRESH);
@@ -124,7 +156,6 @@ impl AckLog {
         file.sync()?;
         disk.rename(&fresh, &self.directory.join(FILE))?;
         disk.sync_directory(&self.directory)?;
-        debug_assert!(bytes.len() as u64 >= PREFACE);
         (self.salt, self.written, self.unsynced) = (salt, bytes.len() as u64, false);
         self.file = Some(file);
         Ok(())

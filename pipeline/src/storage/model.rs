@@ -235,7 +235,7 @@ fn apply(mut bench: Bench, model: &mut Model, step: Step) -> Bench {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn property_what_is_acknowledged_is_delivered(steps in prop::collection::vec(step(), 1..60), seed: u64) {

@@ -56,15 +56,17 @@ impl Reader {
             let state = self.shared.state();
             state.segments.get(&ticket.segment).map(|segment| (segment.salt, segment.written))
         };
-        let record = place.and_then(|(salt, end)| {
-            let file = self.shared.disk.open(&self.shared.path(ticket.segment)).ok()?;
-            match Scanner::new(file, salt, ticket.offset, end).next() {
-                Ok(Some(Found::Record(header, record, _))) if header.sequence == ticket.sequence => {
-                    Some(record)
+        let read = |(salt, end)| {
+            let file = self.shared.disk.open(&self.shared.path(ticket.segment))?;
+            match Scanner::new(file, salt, ticket.offset, end).next()? {
+                Some(Found::Record(header, record, _)) if header.sequence == ticket.sequence => {
+                    Ok(Some(record))
                 }
-                _ => None,
+                _ => Ok(None),
             }
-        });
+        };
+        let mut attempts = (0..ATTEMPTS_MAX).map(|_| place.map_or(Ok(None), read));
+        let record = attempts.find_map(|attempt: io::Result<_>| attempt.ok()).flatten();
         let mut state = self.shared.state();
         match record {
             Some(record) => state.ahead.push_front(Taken { ticket, content: Content::Record(record) }),

@@ -44,7 +44,7 @@ pub(crate) fn open(
     let mut names = disk.list(&directory).map_err(wrong("list"))?;
     names.sort_unstable();
     let firsts: Vec<u64> = names.iter().filter_map(|name| first_of(name)).collect();
-    let acked = acks::read(&*disk, &directory);
+    let acked = acks::read(&*disk, &directory).map_err(wrong("read"))?;
     let mut state = State::default();
     let mut next = acked.iter().map(|range| range.end).max().unwrap_or_default().max(1);
     for (index, first) in firsts.iter().enumerate() {

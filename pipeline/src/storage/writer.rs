@@ -252,7 +252,7 @@ impl Writer {
         let ranges = self.shared.state().acked_ranges();
         if self.acks.is_long(ranges.len()) {
             let salt = self.random.u32(..);
-            return self.acks.rewrite(&*self.shared.disk, ranges.into_iter(), salt);
+            return self.acks.rewrite(&*self.shared.disk, ranges, self.next, salt);
         }
         self.acks.append(acked)
     }
