@@ -1,1 +1,41 @@
-//! Placeholder.
+//! The processors of watershed: what changes, drops or holds telemetry between receiver and exporter.
+//!
+//! A processor is synchronous and pure: it owns no task, no clock and no channel. This crate refuses to know any
+//! async runtime, network or file library; only `memory_limiter` looks at the host's memory, once, when it is built.
+//!
+//! Each component is one file, whose module comment is its page in the manual. Read `resource.rs` first, the
+//! shortest; `actions.rs` is what it shares with `attributes.rs`.
+
+mod actions;
+mod attributes;
+mod batch;
+mod filter;
+mod memory_limiter;
+mod resource;
+
+use watershed_pipeline::{ProcessorFactory, processor};
+
+/// Every processor, in the order of the manual.
+pub static ALL: &[ProcessorFactory] = &[
+    processor::<attributes::Config>(),
+    processor::<batch::Config>(),
+    processor::<filter::Config>(),
+    processor::<memory_limiter::Config>(),
+    processor::<resource::Config>(),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_keeps_the_contract() {
+        watershed_pipeline::testing::contract::processors(ALL).unwrap();
+    }
+
+    #[test]
+    fn the_list_is_sorted_and_has_no_name_twice() {
+        let names: Vec<_> = ALL.iter().map(|factory| factory.description.type_name).collect();
+        assert!(names.is_sorted_by(|left, right| left < right), "{names:?}");
+    }
+}

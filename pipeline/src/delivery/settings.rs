@@ -11,6 +11,9 @@ use watershed_config::{ConfigError, ConfigErrors, Period, Section};
 
 use crate::component::Reach;
 
+/// The most batches that one exporter sends at the same time.
+const CONSUMERS_MAX: usize = 1000;
+
 /// The options that every exporter has beside its own.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -29,7 +32,7 @@ pub struct DeliveryOptions {
 pub struct SendingQueue {
     /// Whether there is a queue. Without one the sender waits until the far end has answered.
     pub enabled: bool,
-    /// How many batches are sent at the same time. Default 10.
+    /// How many batches are sent at the same time, from 1 to 1000. Default 10.
     pub num_consumers: usize,
     /// How much the queue holds, in the unit of `sizer`, from admission until the far end has answered.
     /// Default 1000.
@@ -181,6 +184,9 @@ impl SendingQueue {
         if self.num_consumers == 0 {
             complain("num_consumers", "must be positive; 1 sends one batch at a time");
         }
+        if self.num_consumers > CONSUMERS_MAX {
+            complain("num_consumers", "must be at most 1000");
+        }
         if self.queue_size == 0 {
             complain("queue_size", "must be positive; `enabled: false` switches the queue off");
         }
@@ -262,7 +268,7 @@ mod tests {
             &[
                 "otlp:2:29: otlp.sending_queue.queue_size: must be positive; `enabled: false` switches the queue off",
                 "otlp:2:41: otlp.sending_queue.storage: only `memory` is known; remove the setting or write `memory`",
-                "otlp:3:10: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
+                "otlp:3:1: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
             ],
         );
         check(
