@@ -50,18 +50,22 @@ service:
     let outcome = watershed(&["validate", "--config", path.to_str().unwrap()]);
     assert_eq!(outcome.code, 64);
     let name = format!("{}:", path.display());
-    let lines: Vec<&str> = outcome.stderr.lines().map(|line| line.strip_prefix(&name).unwrap_or(line)).collect();
-    assert_eq!(lines, [
-        "2:22: receivers.otlp.protocols: unknown key `grcp`; did you mean `grpc`?",
-        "4:20: exporters.stdout.format: unknown value `jsn`; did you mean `json`?",
-        "5:3: exporters.stdot: unknown type of exporter `stdot`; did you mean `stdout`?",
-        "7:3: extensions.zpages: the extension `zpages` is not available; remove it here and from \
+    let lines: Vec<&str> =
+        outcome.stderr.lines().map(|line| line.strip_prefix(&name).unwrap_or(line)).collect();
+    assert_eq!(
+        lines,
+        [
+            "2:22: receivers.otlp.protocols: unknown key `grcp`; did you mean `grpc`?",
+            "4:20: exporters.stdout.format: unknown value `jsn`; did you mean `json`?",
+            "5:3: exporters.stdot: unknown type of exporter `stdot`; did you mean `stdout`?",
+            "7:3: extensions.zpages: the extension `zpages` is not available; remove it here and from \
          `service.extensions`; available: health_check",
-        "9:29: service.telemetry.logs.level: unknown value `loud`; accepted values: trace, TRACE, debug, DEBUG, info, \
+            "9:29: service.telemetry.logs.level: unknown value `loud`; accepted values: trace, TRACE, debug, DEBUG, info, \
          INFO, warn, WARN, error, ERROR",
-        "10:3: service: unknown key `pipeline`; did you mean `pipelines`?",
-        "12:24: service.pipelines.logs.receivers: receiver `otpl` is not configured; did you mean `otlp`?",
-    ]);
+            "10:3: service: unknown key `pipeline`; did you mean `pipelines`?",
+            "12:24: service.pipelines.logs.receivers: receiver `otpl` is not configured; did you mean `otlp`?",
+        ]
+    );
 }
 
 #[test]
@@ -88,12 +92,15 @@ fn wrong_arguments_are_told_from_failures_by_the_exit_code() {
 fn a_port_that_is_taken_stops_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let text = ANY_PORTS.replace("grpc: {endpoint: '127.0.0.1:0'}", &format!("grpc: {{endpoint: '127.0.0.1:{port}'}}"));
+    let text = ANY_PORTS
+        .replace("grpc: {endpoint: '127.0.0.1:0'}", &format!("grpc: {{endpoint: '127.0.0.1:{port}'}}"));
     let path = config_file("taken.yaml", &text);
     let outcome = watershed(&["run", "--config", path.to_str().unwrap()]);
     assert_eq!(outcome.code, 1);
     let last = outcome.stderr.lines().last().unwrap();
-    let expected = format!("`otlp` could not start: cannot listen on 127.0.0.1:{port}; is another process using the port?");
+    let expected = format!(
+        "`otlp` could not start: cannot listen on 127.0.0.1:{port}; is another process using the port?"
+    );
     assert!(last.starts_with(&expected), "{last}");
 }
 
@@ -131,12 +138,27 @@ fn generated_records_arrive_each_once() {
         for protocol in ["grpc", "http"] {
             let endpoint = running.address("protocol", protocol).to_string();
             let outcome = watershed(&[
-                "generate", signal, "--protocol", protocol, "--endpoint", &endpoint, "--count", "25", "--batch", "10",
-                "--concurrency", "2", "--compression", if protocol == "grpc" { "gzip" } else { "zstd" },
+                "generate",
+                signal,
+                "--protocol",
+                protocol,
+                "--endpoint",
+                &endpoint,
+                "--count",
+                "25",
+                "--batch",
+                "10",
+                "--concurrency",
+                "2",
+                "--compression",
+                if protocol == "grpc" { "gzip" } else { "zstd" },
             ]);
             assert_eq!(outcome.code, 0, "{}", outcome.stderr);
             let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
-            assert_eq!((&report["signal"], &report["sent"], &report["accepted"]), (&signal.into(), &25.into(), &25.into()));
+            assert_eq!(
+                (&report["signal"], &report["sent"], &report["accepted"]),
+                (&signal.into(), &25.into(), &25.into())
+            );
             lines += 25;
         }
     }
@@ -155,13 +177,22 @@ fn what_nobody_took_is_said_by_the_generator() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let outcome = watershed(&["generate", "logs", "--endpoint", &closed, "--count", "5"]);
     assert_eq!(outcome.code, 1);
-    assert!(outcome.stdout.contains("\"sent\":5,\"accepted\":0,\"refused\":0,\"failed\":5"), "{}", outcome.stdout);
-    assert!(outcome.stderr.starts_with("5 of 5 were not accepted, the last reason: cannot connect to"), "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.contains("\"sent\":5,\"accepted\":0,\"refused\":0,\"failed\":5"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(
+        outcome.stderr.starts_with("5 of 5 were not accepted, the last reason: cannot connect to"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn the_configuration_in_force_hides_secrets_unless_told_otherwise() {
-    let text = ANY_PORTS.replace("stdout: }", "stdout: , otlp_http: {endpoint: 'http://localhost:1', headers: {x: geheim}}}");
+    let text = ANY_PORTS
+        .replace("stdout: }", "stdout: , otlp_http: {endpoint: 'http://localhost:1', headers: {x: geheim}}}");
     let path = config_file("secret.yaml", &text);
     let path = path.to_str().unwrap();
     let hidden = watershed(&["print-config", "--config", path, "--set", "service.telemetry.logs.level=warn"]);

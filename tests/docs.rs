@@ -78,7 +78,9 @@ fn the_yaml_on_each_components_page_works() {
         assert!(!blocks.is_empty(), "the page of {kind} {} shows no YAML", description.type_name);
         for (number, block) in blocks.iter().enumerate() {
             let what = format!("{kind} {} block {}", description.type_name, number + 1);
-            let is_whole = block.lines().any(|line| line.starts_with("service:") || line.starts_with(&format!("{kind}:")));
+            let is_whole = block
+                .lines()
+                .any(|line| line.starts_with("service:") || line.starts_with(&format!("{kind}:")));
             let indented = block.replace('\n', "\n  ");
             let text = if is_whole { block.clone() } else { format!("{kind}:\n  {indented}") };
             let name = what.replace(' ', "_");

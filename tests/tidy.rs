@@ -34,7 +34,10 @@ fn files(folder: &str) -> Vec<String> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() {
-                if !matches!(name, "target" | ".git" | "node_modules" | "corpus" | "artifacts" | "__pycache__") {
+                if !matches!(
+                    name,
+                    "target" | ".git" | "node_modules" | "corpus" | "artifacts" | "__pycache__"
+                ) {
                     folders.push(path);
                 }
             } else {
@@ -124,7 +127,9 @@ fn a_component_uses_no_other_component() {
         let paths = files(&format!("{folder}/src"));
         let components: Vec<&str> = paths
             .iter()
-            .filter(|path| code(&text(path)).any(|line| line.starts_with("impl ") && line.contains("Config for Config")))
+            .filter(|path| {
+                code(&text(path)).any(|line| line.starts_with("impl ") && line.contains("Config for Config"))
+            })
             .filter_map(|path| Path::new(path.as_str()).file_stem()?.to_str())
             .collect();
         for path in &paths {
@@ -132,7 +137,9 @@ fn a_component_uses_no_other_component() {
             let own = own.split(['/', '.']).next().unwrap();
             for other in components.iter().filter(|other| **other != own) {
                 if code(&text(path)).any(|line| line.contains(&format!("crate::{other}::"))) {
-                    complaints.push(format!("{path} uses the component {other}; move what both need to a file of its own"));
+                    complaints.push(format!(
+                        "{path} uses the component {other}; move what both need to a file of its own"
+                    ));
                 }
             }
         }
@@ -147,7 +154,9 @@ fn every_file_begins_with_what_it_is_for() {
         let first = text.lines().next().unwrap_or_default();
         !first.starts_with("//! ") || first.len() < 12
     });
-    assert_none(&lacking.map(|path| format!("{path} does not begin with a comment `//!`")).collect::<Vec<_>>());
+    assert_none(
+        &lacking.map(|path| format!("{path} does not begin with a comment `//!`")).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -155,7 +164,8 @@ fn files_are_short_enough_to_be_read() {
     let sources = rust_files().into_iter().filter(|path| path.contains("src/"));
     let long = sources.filter_map(|path| {
         let lines = code(&text(&path)).count();
-        (lines > CODE_LINES_MAX).then(|| format!("{path} has {lines} lines of code; split the idea, at most {CODE_LINES_MAX}"))
+        (lines > CODE_LINES_MAX)
+            .then(|| format!("{path} has {lines} lines of code; split the idea, at most {CODE_LINES_MAX}"))
     });
     assert_none(&long.collect::<Vec<_>>());
 }
@@ -166,13 +176,16 @@ fn every_crate_has_the_lints_of_the_workspace() {
     // The fuzz targets are a workspace of their own, with a compiler of their own.
     let manifests = manifests.filter(|path| !path.contains("fuzz/"));
     let lacking = manifests.filter(|path| !text(path).contains("[lints]\nworkspace = true"));
-    assert_none(&lacking.map(|path| format!("{path} has no `[lints]` with `workspace = true`")).collect::<Vec<_>>());
+    assert_none(
+        &lacking.map(|path| format!("{path} has no `[lints]` with `workspace = true`")).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
 fn nothing_is_left_to_be_done_and_no_path_of_a_machine_is_named() {
     // Put together here, so that this file does not name them itself.
-    let words = ["TO-DO", "FIX-ME", "XX-X", "/ro-ot/", "/Us-ers/", "C:-\\\\", "todo-!("].map(|word| word.replace('-', ""));
+    let words = ["TO-DO", "FIX-ME", "XX-X", "/ro-ot/", "/Us-ers/", "C:-\\\\", "todo-!("]
+        .map(|word| word.replace('-', ""));
     let mut complaints = Vec::new();
     let names = [".rs", ".md", ".toml", ".yaml", ".yml", ".py", ".js", "Makefile"];
     for path in files("").iter().filter(|path| names.iter().any(|name| path.ends_with(name))) {

@@ -42,7 +42,9 @@ pub use condition::{
     SpanCondition, SpanEventCondition,
 };
 pub use context::{Context, Shared};
-pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};
+pub use delivery::{
+    BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer,
+};
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use graph::{Environment, Graph};
 pub use metadata::Metadata;

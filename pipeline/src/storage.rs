@@ -21,12 +21,14 @@
 //! `reader` (the two sides), `store` (what the delivery uses).
 
 mod acks;
+mod dead_letters;
 mod disk;
 #[cfg(test)]
 mod faulty;
 mod inbox;
 #[cfg(test)]
 mod model;
+mod note;
 mod options;
 mod quarantine;
 mod ranges;
@@ -38,23 +40,54 @@ mod state;
 mod store;
 mod writer;
 
+use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+pub(crate) use dead_letters::DeadLetters;
+pub(crate) use disk::{Disk, OsDisk};
+pub(crate) use note::{to_batch, to_record};
+pub(crate) use options::{Fsync, StoreOptions};
+pub(crate) use record::Record;
+pub(crate) use state::{Content, Ticket};
+pub(crate) use store::{AppendError, Store};
+
+use crate::batch::Signal;
 
 /// Bytes of one record at most.
 pub(crate) const MAX_RECORD: u64 = 1 << 30;
+
+/// The directory of the queue of an exporter for a signal: `<root>/<exporter>/<signal>`.
+///
+/// In the exporter's id, everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal digits.
+pub(crate) fn queue_directory(root: &Path, exporter: &str, signal: Signal) -> PathBuf {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let mut name = String::new();
+    for byte in exporter.bytes() {
+        if plain(byte) {
+            name.push(byte.into());
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    root.join(name).join(signal.name())
+}
 
 /// Why a queue's directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// Another process has it.
-    #[error("the queue at `{path}` is in use by another process; stop that one or choose another `service.storage.directory`")]
+    #[error(
+        "the queue at `{path}` is in use by another process; stop that one or choose another `service.storage.directory`"
+    )]
     InUse {
         /// The directory.
         path: PathBuf,
     },
     /// The file system said no.
-    #[error("can't {action} the queue at `{path}`; check that the disk is there and that this user may write to it")]
+    #[error(
+        "can't {action} the queue at `{path}`; check that the disk is there and that this user may write to it"
+    )]
     Io {
         /// What was tried.
         action: &'static str,
@@ -64,4 +97,11 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
+}
+
+impl StorageError {
+    /// The whole story in one line, for errors that are only text.
+    pub(crate) fn chain(&self) -> String {
+        self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
+    }
 }

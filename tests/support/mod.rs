@@ -101,7 +101,13 @@ impl Drop for Running {
 }
 
 /// One HTTP request, answered with status and body.
-pub(crate) fn http(address: SocketAddr, method: &str, path: &str, content_type: &str, body: &[u8]) -> (u16, String) {
+pub(crate) fn http(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();

@@ -7,10 +7,9 @@ pub(super) fn derived(id: u128, other: u128) -> u128 {
     }
     // Two rounds of multiply and fold, with odd constants from the digits of pi.
     let mut mixed = id;
-    for (word, constant) in [
-        (1, 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7345),
-        (other, 0xa409_3822_299f_31d0_082e_fa98_ec4e_6c89),
-    ] {
+    for (word, constant) in
+        [(1, 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7345), (other, 0xa409_3822_299f_31d0_082e_fa98_ec4e_6c89)]
+    {
         mixed = (mixed ^ word).wrapping_mul(constant);
         mixed ^= mixed >> 61;
         mixed = mixed.rotate_left(64);

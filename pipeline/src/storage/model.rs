@@ -13,12 +13,12 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 
 use super::faulty::FaultyDisk;
-use super::options::{Fsync, StoreOptions};
+use super::options::StoreOptions;
 use super::reader::Reader;
 use super::record::Record;
 use super::recovery::open;
 use super::state::{Content, Next, Shared, Taken, Ticket};
-use super::store::AppendError;
+use super::store::{AppendError, Committed};
 use super::writer::{Append, Writer};
 use crate::batch::Signal;
 
@@ -31,7 +31,7 @@ pub(crate) struct Bench {
     pub(crate) options: StoreOptions,
 }
 
-type Answer = oneshot::Receiver<Result<(), AppendError>>;
+type Answer = oneshot::Receiver<Result<Committed, AppendError>>;
 
 pub(crate) fn directory() -> PathBuf {
     PathBuf::from("/queue")
@@ -39,13 +39,12 @@ pub(crate) fn directory() -> PathBuf {
 
 pub(crate) fn options() -> StoreOptions {
     StoreOptions {
-        quota: u64::MAX,
         segment_size: 4096,
-        fsync: Fsync::Group,
         commit_delay: Duration::ZERO,
         group_size: 1,
         hot_max: 0,
         retry_delay: Duration::ZERO,
+        ..StoreOptions::new(1 << 40)
     }
 }
 
@@ -106,7 +105,9 @@ impl Bench {
         // Each failure to read, and each thing to read, is one more turn.
         for _ in 0..10_000 {
             match self.shared.next() {
-                Next::Taken(Taken { ticket, content: Content::Record(record) }) => return Some((ticket, record)),
+                Next::Taken(Taken { ticket, content: Content::Record(record) }) => {
+                    return Some((ticket, record));
+                }
                 Next::Unread => self.reader.fill(),
                 Next::Nothing => return None,
                 Next::Taken(_) | Next::Closed => unreachable!(),
@@ -196,7 +197,8 @@ fn apply(mut bench: Bench, model: &mut Model, step: Step) -> Bench {
     match step {
         Step::Commit(sizes) => {
             let first = u32::try_from(model.sent.len()).unwrap();
-            let records: Vec<Record> = (first..).zip(sizes).map(|(number, size)| record(number, size)).collect();
+            let records: Vec<Record> =
+                (first..).zip(sizes).map(|(number, size)| record(number, size)).collect();
             let numbers: Vec<u32> = records.iter().map(number).collect();
             model.sent.extend(numbers.iter().copied().zip(records.iter().cloned()));
             if bench.commit(records) {

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub(crate) struct StoreOptions {
     /// Bytes of records that are kept at most; more has to wait.
     pub(crate) quota: u64,
+    /// Records and items that are kept at most.
+    pub(crate) records_max: u64,
+    pub(crate) items_max: u64,
     /// Bytes of one segment, unless a single batch is larger.
     pub(crate) segment_size: u64,
     pub(crate) fsync: Fsync,
@@ -38,6 +41,8 @@ impl StoreOptions {
         const SEGMENT_MIN: u64 = 64 << 10;
         Self {
             quota,
+            records_max: u64::MAX,
+            items_max: u64::MAX,
             // With a small quota, space comes back in small steps.
             segment_size: (quota / 8).clamp(SEGMENT_MIN, SEGMENT),
             fsync: Fsync::Group,
@@ -46,5 +51,10 @@ impl StoreOptions {
             hot_max: 16 << 20,
             retry_delay: Duration::from_millis(200),
         }
+    }
+
+    /// Whether there is a limit beside the quota.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.records_max != u64::MAX || self.items_max != u64::MAX
     }
 }

@@ -180,13 +180,8 @@ pub(crate) struct Survey {
 pub(crate) fn survey(file: &Arc<dyn DiskFile>, salt: u32, limit: u64) -> io::Result<Survey> {
     let len = file.len()?;
     let mut scanner = Scanner::new(Arc::clone(file), salt, PREFACE, len);
-    let mut survey = Survey {
-        written: PREFACE,
-        end: 0,
-        tally: Tally::default(),
-        is_damaged: false,
-        has_remains: false,
-    };
+    let mut survey =
+        Survey { written: PREFACE, end: 0, tally: Tally::default(), is_damaged: false, has_remains: false };
     let mut gap_at = None;
     while let Some(found) = scanner.next()? {
         match found {

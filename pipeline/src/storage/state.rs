@@ -51,13 +51,18 @@ pub(crate) struct State {
     pub(crate) pending: Tally,
     /// Bytes that were let in and are not committed yet.
     pub(crate) reserved: u64,
-    /// What was found damaged since the store was opened.
+    /// What was found damaged and not yet told.
     pub(crate) lost: Tally,
+    /// Items that were committed although their sender had gone, not yet told.
+    pub(crate) unclaimed: u64,
     /// Somebody waits for room: a segment in use that is wholly acknowledged is not kept.
     pub(crate) crowded: bool,
     /// Why nothing can be written at the moment.
     pub(crate) stuck: Option<String>,
+    /// Nothing more is appended.
     pub(crate) closed: bool,
+    /// Nothing more is taken.
+    pub(crate) taking_closed: bool,
 }
 
 /// How far the segments are read, or are in `hot`.
@@ -149,9 +154,10 @@ impl Shared {
         self.state().next()
     }
 
-    /// The far end, or the dead letters, have the record. Says whether the writer should hear of it.
-    pub(crate) fn ack(&self, ticket: Ticket) -> bool {
-        self.state().ack(ticket)
+    /// The far end, or the dead letters, have the record. Says whether the writer and waiting senders should hear it.
+    pub(crate) fn ack(&self, ticket: Ticket) -> (bool, bool) {
+        let mut state = self.state();
+        (state.ack(ticket), state.crowded && self.options.is_counted())
     }
 
     /// The record could not be delivered and is taken again.
@@ -163,7 +169,7 @@ impl Shared {
 
 impl State {
     fn next(&mut self) -> Next {
-        if self.closed {
+        if self.taking_closed {
             return Next::Closed;
         }
         if !self.returned.is_empty() {
@@ -274,6 +280,13 @@ impl State {
     /// Bytes of all segments and of what was let in.
     pub(crate) fn used(&self) -> u64 {
         self.segments.values().map(|segment| segment.written).sum::<u64>() + self.reserved
+    }
+
+    /// Whether a record of this size has to wait.
+    pub(crate) fn is_full(&self, size: u64, options: &StoreOptions) -> bool {
+        self.used() + size > options.quota
+            || self.pending.records >= options.records_max
+            || self.pending.items >= options.items_max
     }
 
     /// What is acknowledged of the segments that are there.

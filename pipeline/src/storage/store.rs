@@ -36,7 +36,9 @@ pub(crate) enum AppendError {
         reason: String,
     },
     /// There will never be room.
-    #[error("a batch of {size} bytes does not fit into the queue, whose quota is {quota} bytes; send smaller batches")]
+    #[error(
+        "a batch of {size} bytes does not fit into the queue, whose quota is {quota} bytes; send smaller batches"
+    )]
     TooLarge {
         /// Its size on disk.
         size: u64,
@@ -48,6 +50,26 @@ pub(crate) enum AppendError {
     Closed,
 }
 
+/// The good news about a record. If nobody receives it, the store itself remembers that it has taken the items.
+pub(crate) struct Committed {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) items: u64,
+}
+
+impl Committed {
+    fn accept(mut self) {
+        self.items = 0;
+    }
+}
+
+impl Drop for Committed {
+    fn drop(&mut self) {
+        if self.items > 0 {
+            self.shared.state().unclaimed += self.items;
+        }
+    }
+}
+
 /// What a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -55,7 +77,14 @@ pub(crate) struct Held {
     pub(crate) pending: Tally,
     /// Bytes of segments.
     pub(crate) bytes: u64,
-    /// What was found damaged since the store was opened.
+}
+
+/// What happened that nobody was told of yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Items that were committed although their sender had gone.
+    pub(crate) unclaimed: u64,
+    /// What was found damaged.
     pub(crate) lost: Tally,
 }
 
@@ -85,7 +114,7 @@ impl Store {
         Ok(Self { shared, inbox, reader, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Puts a record on disk. `patient` waits for room; the wait can be given up at any time.
+    /// Puts a record on disk. `patient` waits for room, until `stopping` says why not any longer.
     ///
     /// # Errors
     /// Says why the record is not in the queue.
@@ -94,9 +123,14 @@ impl Store {
         record: Record,
         batch: Option<Batch>,
         patient: bool,
+        stopping: impl Future<Output = AppendError>,
     ) -> Result<(), AppendError> {
         let size = record.size();
-        self.reserve(size, patient).await?;
+        tokio::select! {
+            biased;
+            reserved = self.reserve(size, patient) => reserved?,
+            error = stopping => return Err(error),
+        }
         let (done, answer) = oneshot::channel();
         let checksum = record.checksum();
         let append = Append { record, checksum, batch, patient, done };
@@ -104,7 +138,7 @@ impl Store {
             self.unreserve(size);
             return Err(AppendError::Closed);
         }
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        answer.await.unwrap_or(Err(AppendError::Closed)).map(Committed::accept)
     }
 
     /// Waits until the quota has room and the disk takes data.
@@ -123,7 +157,7 @@ impl Store {
                 if state.closed {
                     return Err(AppendError::Closed);
                 }
-                let full = state.used() + size > quota;
+                let full = state.is_full(size, &self.shared.options);
                 if !full && state.stuck.is_none() {
                     state.reserved += size;
                     return Ok(());
@@ -131,9 +165,7 @@ impl Store {
                 state.crowded |= full;
                 match &state.stuck {
                     Some(reason) => AppendError::Full { reason: reason.clone() },
-                    None => AppendError::Full {
-                        reason: format!("the sending queue is full: its quota is {quota} bytes"),
-                    },
+                    None => AppendError::Full { reason: "the sending queue is full".to_owned() },
                 }
             };
             if !patient {
@@ -175,8 +207,12 @@ impl Store {
 
     /// The record is delivered.
     pub(crate) fn ack(&self, ticket: Ticket) {
-        if self.shared.ack(ticket) {
+        let (tell_writer, tell_senders) = self.shared.ack(ticket);
+        if tell_writer {
             self.inbox.acked();
+        }
+        if tell_senders {
+            self.shared.room.notify_waiters();
         }
     }
 
@@ -185,10 +221,21 @@ impl Store {
         self.shared.give_back(ticket);
     }
 
+    /// Bytes that the store may take on disk.
+    pub(crate) fn quota(&self) -> u64 {
+        self.shared.options.quota
+    }
+
     /// What the store holds at this moment.
     pub(crate) fn held(&self) -> Held {
         let state = self.shared.state();
-        Held { pending: state.pending, bytes: state.used(), lost: state.lost }
+        Held { pending: state.pending, bytes: state.used() }
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn news(&self) -> News {
+        let mut state = self.shared.state();
+        News { unclaimed: std::mem::take(&mut state.unclaimed), lost: std::mem::take(&mut state.lost) }
     }
 
     /// Whether nothing is left to be taken.
@@ -196,10 +243,16 @@ impl Store {
         self.shared.state().pending.is_zero()
     }
 
+    /// Nothing more is taken; what is there stays.
+    pub(crate) fn close_taking(&self) {
+        self.shared.state().taking_closed = true;
+        self.shared.ready.notify_waiters();
+    }
+
     /// Ends all waiting: nothing more is appended or taken.
     pub(crate) fn close(&self) {
         self.shared.state().closed = true;
-        self.shared.ready.notify_waiters();
+        self.close_taking();
         self.shared.room.notify_waiters();
     }
 }

@@ -16,7 +16,7 @@ use super::quarantine;
 use super::record::{HEADER, Header, Record, Tally};
 use super::segment::{PREFACE, preface};
 use super::state::{Segment, Shared, Ticket};
-use super::store::AppendError;
+use super::store::{AppendError, Committed};
 use crate::batch::Batch;
 
 /// A record on its way to disk.
@@ -27,7 +27,7 @@ pub(crate) struct Append {
     pub(crate) batch: Option<Batch>,
     /// Whether the sender waits until the disk takes it.
     pub(crate) patient: bool,
-    pub(crate) done: oneshot::Sender<Result<(), AppendError>>,
+    pub(crate) done: oneshot::Sender<Result<Committed, AppendError>>,
 }
 
 /// The writing side of a store.
@@ -111,12 +111,13 @@ impl Writer {
                 self.next += 1;
                 state.reserved = state.reserved.saturating_sub(record.size());
                 state.publish(ticket, active.written, batch, self.shared.options.hot_max);
-                told.push(done);
+                told.push((done, record.items));
             }
         }
-        for done in told {
+        for (done, items) in told {
+            let committed = Committed { shared: Arc::clone(&self.shared), items: u64::from(items) };
             // Whoever has hung up will send again; that the data is here twice then is allowed.
-            drop(done.send(Ok(())));
+            drop(done.send(Ok(committed)));
         }
         self.shared.ready.notify_waiters();
     }
