@@ -38,6 +38,7 @@ mod recovery;
 mod segment;
 mod state;
 mod store;
+mod tools;
 mod writer;
 
 use std::error::Error;
@@ -45,12 +46,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use dead_letters::DeadLetters;
-pub(crate) use disk::{Disk, OsDisk};
+pub(crate) use disk::OsDisk;
 pub(crate) use note::{to_batch, to_record};
 pub(crate) use options::{Fsync, StoreOptions};
 pub(crate) use record::Record;
 pub(crate) use state::{Content, Ticket};
 pub(crate) use store::{AppendError, Store};
+pub use tools::{Damage, Inspection, Part, Queue, RecordInfo};
 
 use crate::batch::Signal;
 
@@ -71,6 +73,38 @@ pub(crate) fn queue_directory(root: &Path, exporter: &str, signal: Signal) -> Pa
         }
     }
     root.join(name).join(signal.name())
+}
+
+/// The exporter whose queues are in a directory of this name.
+fn exporter_of(directory: &str) -> String {
+    let mut pieces = directory.split('%');
+    let mut id = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        match piece.split_at_checked(2).map(|(code, rest)| (u8::from_str_radix(code, 16), rest)) {
+            Some((Ok(byte), rest)) => {
+                id.push(byte);
+                id.extend_from_slice(rest.as_bytes());
+            }
+            _ => id.extend_from_slice(piece.as_bytes()),
+        }
+    }
+    String::from_utf8_lossy(&id).into_owned()
+}
+
+/// Where queues are kept when no configuration says so: `/var/lib/watershed` if this user may write there, and
+/// `./watershed-data` if not.
+#[must_use]
+pub fn default_directory() -> PathBuf {
+    let system = PathBuf::from("/var/lib/watershed");
+    let usable = std::fs::create_dir_all(&system).is_ok() && tempfile_in(&system);
+    if usable { system } else { PathBuf::from("watershed-data") }
+}
+
+/// Whether a file can be made in a directory.
+fn tempfile_in(directory: &Path) -> bool {
+    let probe = directory.join(format!(".probe-{}", std::process::id()));
+    let made = std::fs::File::create(&probe).is_ok();
+    made && std::fs::remove_file(&probe).is_ok()
 }
 
 /// Why a queue's directory can't be used.
@@ -103,5 +137,21 @@ impl StorageError {
     /// The whole story in one line, for errors that are only text.
     pub(crate) fn chain(&self) -> String {
         self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exporter_has_a_directory_of_its_own_inside_the_root() {
+        for id in ["otlp", "otlp/backup", "otlp/../../etc", "clickhouse/größe", "a%2Fb"] {
+            let directory = queue_directory(Path::new("/root"), id, Signal::Logs);
+            let parts: Vec<_> = directory.iter().map(|part| part.to_str().unwrap()).collect();
+            assert_eq!((parts.len(), parts[1], parts[3]), (4, "root", "logs"));
+            assert!(!parts[2].contains('.'), "{parts:?}");
+            assert_eq!(exporter_of(parts[2]), id);
+        }
     }
 }

@@ -58,12 +58,25 @@ pub(crate) fn read(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<Range>> 
             return Ok(Vec::new());
         }
     };
-    let mut rest = bytes.as_slice();
+    Ok(parse(&bytes))
+}
+
+/// Reads what is in the log, and leaves it alone whatever that is.
+pub(crate) fn peek(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<Range>> {
+    match read_all(disk, &directory.join(FILE)) {
+        Ok(bytes) => Ok(parse(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Vec<Range> {
+    let mut rest = bytes;
     let (magic, salt) = (take::<8>(&mut rest), take::<4>(&mut rest));
-    let Some(salt) = salt.filter(|_| magic == Some(MAGIC)) else { return Ok(Vec::new()) };
+    let Some(salt) = salt.filter(|_| magic == Some(MAGIC)) else { return Vec::new() };
     let salt = u32::from_le_bytes(salt);
     let entries = bytes.get(PREFACE..).unwrap_or_default().chunks_exact(ENTRY);
-    Ok(entries.filter_map(|entry| decode(entry, salt)).collect())
+    entries.filter_map(|entry| decode(entry, salt)).collect()
 }
 
 fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {

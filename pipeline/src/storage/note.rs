@@ -63,6 +63,13 @@ pub(crate) fn reason(record: &Record) -> String {
     read(record).reason.unwrap_or_default()
 }
 
+/// The record as it was before the far end refused it.
+pub(crate) fn without_reason(record: Record) -> Record {
+    let note = Note { reason: None, ..read(&record) };
+    let note = if note == Note::default() { None } else { serde_json::to_vec(&note).ok() };
+    Record { note: note.map(Bytes::from).unwrap_or_default(), ..record }
+}
+
 fn read(record: &Record) -> Note {
     if record.note.is_empty() {
         return Note::default();

@@ -119,7 +119,7 @@ fn load(disk: &dyn Disk, directory: &Path, first: u64, limit: u64) -> Loaded {
 }
 
 /// What a file turned out to be.
-pub(crate) enum Inspected {
+enum Inspected {
     Segment(Segment),
     /// No record, and nothing else either.
     Empty,
@@ -166,7 +166,7 @@ fn inspect(disk: &dyn Disk, path: &Path, first: u64, limit: u64) -> io::Result<I
 }
 
 /// What a segment without a seal holds.
-pub(crate) struct Survey {
+struct Survey {
     pub(crate) written: u64,
     pub(crate) end: u64,
     pub(crate) tally: Tally,
@@ -177,7 +177,7 @@ pub(crate) struct Survey {
 }
 
 /// Reads a segment from start to end.
-pub(crate) fn survey(file: &Arc<dyn DiskFile>, salt: u32, limit: u64) -> io::Result<Survey> {
+fn survey(file: &Arc<dyn DiskFile>, salt: u32, limit: u64) -> io::Result<Survey> {
     let len = file.len()?;
     let mut scanner = Scanner::new(Arc::clone(file), salt, PREFACE, len);
     let mut survey =
@@ -218,7 +218,7 @@ fn is_blank(file: &dyn DiskFile) -> io::Result<bool> {
     is_zero(file, 0, file.len()?)
 }
 
-fn is_zero(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<bool> {
+pub(crate) fn is_zero(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<bool> {
     let mut buffer = vec![0; 1 << 16];
     while from < to {
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX).min(buffer.len());

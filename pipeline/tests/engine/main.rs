@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod delivery;
+mod durable;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
