@@ -3,7 +3,7 @@
 //! This crate refuses to know queues, retries and timeouts: the engine's delivery does all of that around an exporter.
 //! Each component is one file; read `stdout.rs` first, it is a whole exporter without a network. What several of them
 //! need: `flat_json.rs` (a record as a JSON line), `otlp_json.rs` (a batch as a JSON request), `calendar.rs` (times as
-//! text), `client.rs` (TLS, compression and the answers of servers).
+//! text), `terminal.rs` (text that is safe to show), `client.rs` (TLS, compression and the answers of servers).
 
 mod calendar;
 mod client;
@@ -31,3 +31,13 @@ pub static ALL: &[ExporterFactory] = &[
     exporter::<debug::Config>(),
     exporter::<nop::Config>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use watershed_pipeline::testing::contract;
+
+    #[test]
+    fn every_exporter_keeps_the_contract() {
+        assert_eq!(contract::exporters(super::ALL), Ok(()));
+    }
+}
