@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use watershed_config::{ConfigErrors, ConfigWarning, Document, Sources, load, process_environment};
+use watershed_pipeline::storage::StorageSettings;
 use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
 
 use crate::extensions::{self, HealthCheck};
@@ -10,7 +11,7 @@ use crate::memory::default_budget;
 use crate::telemetry::Settings;
 
 /// Keys of `service` beside `extensions` and `pipelines`.
-const SERVICE_KEYS: [&str; 1] = ["telemetry"];
+const SERVICE_KEYS: [&str; 2] = ["telemetry", "storage"];
 
 /// A configuration without mistakes, built and not started.
 pub(crate) struct Setup {
@@ -37,10 +38,17 @@ impl Setup {
                 None => return Err(mistakes),
             },
         };
+        let storage = document.service.take_section("storage").filter(|section| !section.is_null());
+        let storage = storage.map_or_else(|| Ok(StorageSettings::default()), |section| section.read());
         let settings = read_settings(&mut document, &mut errors);
+        let storage = storage.unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            StorageSettings::default()
+        });
         let health = extensions::read(&document, &mut errors);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
-        let environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
+        let mut environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
+        environment.storage = Some(storage.resolve());
         match (Graph::build(&document, registry, &environment), ConfigErrors::check(errors)) {
             (Ok(graph), Ok(())) => {
                 let lanes = environment.lanes.get();

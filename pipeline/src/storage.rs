@@ -35,6 +35,8 @@ mod ranges;
 mod reader;
 mod record;
 mod recovery;
+#[cfg(test)]
+mod scenarios;
 mod segment;
 mod state;
 mod store;
@@ -49,10 +51,13 @@ pub(crate) use dead_letters::DeadLetters;
 pub(crate) use disk::OsDisk;
 pub(crate) use note::{to_batch, to_record};
 pub(crate) use options::{Fsync, StoreOptions};
-pub(crate) use record::Record;
+pub(crate) use record::{Record, Tally};
 pub(crate) use state::{Content, Ticket};
 pub(crate) use store::{AppendError, Store};
 pub use tools::{Damage, Inspection, Part, Queue, RecordInfo};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::batch::Signal;
 
@@ -91,20 +96,28 @@ fn exporter_of(directory: &str) -> String {
     String::from_utf8_lossy(&id).into_owned()
 }
 
-/// Where queues are kept when no configuration says so: `/var/lib/watershed` if this user may write there, and
-/// `./watershed-data` if not.
-#[must_use]
-pub fn default_directory() -> PathBuf {
-    let system = PathBuf::from("/var/lib/watershed");
-    let usable = std::fs::create_dir_all(&system).is_ok() && tempfile_in(&system);
-    if usable { system } else { PathBuf::from("watershed-data") }
+/// The section `service.storage`: where the process keeps what must survive it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageSettings {
+    /// The directory of all queues; made if it is not there. One process at a time can use a queue. Default: the
+    /// directory that systemd names by `STATE_DIRECTORY`, else `/var/lib/watershed`, else (without the right to
+    /// write there) `./watershed-data`.
+    pub directory: Option<PathBuf>,
 }
 
-/// Whether a file can be made in a directory.
-fn tempfile_in(directory: &Path) -> bool {
-    let probe = directory.join(format!(".probe-{}", std::process::id()));
-    let made = std::fs::File::create(&probe).is_ok();
-    made && std::fs::remove_file(&probe).is_ok()
+impl StorageSettings {
+    /// The directory that holds for these settings. Makes and changes nothing.
+    #[must_use]
+    pub fn resolve(self) -> PathBuf {
+        let given = self.directory.or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from));
+        given.unwrap_or_else(|| {
+            let system = PathBuf::from("/var/lib/watershed");
+            let existing = if system.exists() { system.as_path() } else { Path::new("/var/lib") };
+            let usable = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_ok();
+            if usable { system } else { PathBuf::from("watershed-data") }
+        })
+    }
 }
 
 /// Why a queue's directory can't be used.

@@ -17,7 +17,7 @@ use crate::batch::Batch;
 use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::storage::{
-    AppendError, Content, DeadLetters, Fsync, OsDisk, Record, Store, StoreOptions, Ticket, to_batch,
+    AppendError, Content, DeadLetters, Fsync, OsDisk, Record, Store, StoreOptions, Tally, Ticket, to_batch,
     to_record,
 };
 use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
@@ -297,6 +297,11 @@ impl Queue for DurableQueue {
         if let Some(store) = self.0.store.get() {
             store.close();
             self.0.report(store);
+            let Tally { records: batches, items } = store.held().pending;
+            if items > 0 {
+                let (exporter, signal) = (&self.0.ledger.exporter, self.0.ledger.signal);
+                tracing::info!(exporter, %signal, batches, items, "left on disk for the next start");
+            }
         }
     }
 

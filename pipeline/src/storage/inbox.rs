@@ -40,11 +40,11 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a record over; gives it back if the writer has ended.
-    pub(crate) fn push(&self, append: Append, group_size: u64) -> Result<(), Append> {
+    /// Hands a record over; says no if the writer has ended.
+    pub(crate) fn push(&self, append: Append, group_size: u64) -> bool {
         let mut waiting = self.lock();
         if waiting.closing {
-            return Err(append);
+            return false;
         }
         let first = waiting.appends.is_empty();
         let small = waiting.bytes < group_size;
@@ -57,7 +57,7 @@ impl Inbox {
         if first || (small && waiting.bytes >= group_size) {
             self.wake.notify_one();
         }
-        Ok(())
+        true
     }
 
     /// Something was acknowledged.
@@ -177,7 +177,7 @@ fn commit(
             refuse(shared, group, |_| true, &reason);
         }
     }
-    // Either the disk takes data again, or the next group has to find out.
+    // When the whole group gave up, the next one has to find out whether the disk takes data again.
     if shared.state().stuck.take().is_some() {
         shared.room.notify_waiters();
     }

@@ -134,7 +134,7 @@ impl Store {
         let (done, answer) = oneshot::channel();
         let checksum = record.checksum();
         let append = Append { record, checksum, batch, patient, done };
-        if self.inbox.push(append, self.shared.options.group_size).is_err() {
+        if !self.inbox.push(append, self.shared.options.group_size) {
             self.unreserve(size);
             return Err(AppendError::Closed);
         }
@@ -254,13 +254,13 @@ impl Store {
         self.shared.state().closed = true;
         self.close_taking();
         self.shared.room.notify_waiters();
+        self.inbox.close();
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
-        self.inbox.close();
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic in there was reported where it happened.

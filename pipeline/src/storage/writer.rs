@@ -83,7 +83,7 @@ impl Writer {
         let written = active.file.write_at(&self.buffer, active.written);
         let durable = self.shared.options.fsync == Fsync::Group;
         if let Err(error) = written.and_then(|()| if durable { active.file.sync() } else { Ok(()) }) {
-            self.leave(active);
+            self.leave(&active);
             return Err(error);
         }
         if self.buffer.capacity() > BUFFER_MAX {
@@ -100,7 +100,7 @@ impl Writer {
     /// Makes a committed group known to the reader and tells its senders.
     fn publish(&mut self, active: &mut Active, group: &mut Vec<Append>) {
         let mut told = Vec::with_capacity(group.len());
-        {
+        let was_stuck = {
             let mut state = self.shared.state();
             for Append { record, batch, done, .. } in group.drain(..) {
                 let offset = active.written;
@@ -113,6 +113,10 @@ impl Writer {
                 state.publish(ticket, active.written, batch, self.shared.options.hot_max);
                 told.push((done, record.items));
             }
+            state.stuck.take().is_some()
+        };
+        if was_stuck {
+            self.shared.room.notify_waiters();
         }
         for (done, items) in told {
             let committed = Committed { shared: Arc::clone(&self.shared), items: u64::from(items) };
@@ -197,7 +201,7 @@ impl Writer {
     }
 
     /// Leaves a segment that could not be written to; what was committed in it stays.
-    fn leave(&mut self, active: Active) {
+    fn leave(&mut self, active: &Active) {
         if active.tally.is_zero() {
             self.discard(active.first);
             self.next += 1;
@@ -206,7 +210,7 @@ impl Writer {
         }
         // Through a file of its own, so that nothing rests on what the failed one believes to be written.
         let sealed = self.shared.disk.open(&self.shared.path(active.first));
-        if let Err(error) = sealed.and_then(|file| self.seal(&active, &*file)) {
+        if let Err(error) = sealed.and_then(|file| self.seal(active, &*file)) {
             tracing::warn!(%error, segment = active.first, "could not seal a queue file that failed");
         }
         self.finish(active.first);
@@ -275,7 +279,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, "could not sync the queue; a crash now would lose what it holds");
-                self.leave(active);
+                self.leave(&active);
             }
         }
     }

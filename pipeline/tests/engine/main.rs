@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod delivery;
+#[cfg(test)]
 mod durable;
 #[cfg(test)]
 mod graph;
