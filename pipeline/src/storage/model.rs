@@ -20,7 +20,7 @@ use super::recovery::open;
 use super::state::{Content, Next, Shared, Taken, Ticket};
 use super::store::{AppendError, Committed};
 use super::writer::{Append, Writer};
-use crate::batch::Signal;
+use crate::batch::{Batch, Signal};
 
 /// The two sides of a store without its thread, so that a test decides what happens when.
 pub(crate) struct Bench {
@@ -29,6 +29,12 @@ pub(crate) struct Bench {
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
     pub(crate) options: StoreOptions,
+}
+
+/// What was taken: read from disk, or kept in memory since it was written.
+pub(crate) struct Delivered {
+    number: u32,
+    read: Option<Record>,
 }
 
 type Answer = oneshot::Receiver<Result<Committed, AppendError>>;
@@ -42,7 +48,6 @@ pub(crate) fn options() -> StoreOptions {
         segment_size: 4096,
         commit_delay: Duration::ZERO,
         group_size: 1,
-        hot_max: 0,
         retry_delay: Duration::ZERO,
         ..StoreOptions::new(1 << 40)
     }
@@ -91,7 +96,11 @@ impl Bench {
             .map(|record| {
                 let (done, answer) = oneshot::channel();
                 let checksum = record.checksum();
-                (Append { record, checksum, batch: None, patient: true, done }, answer)
+                let mut batch = Batch::new(Signal::Logs);
+                batch.set_id(record.id);
+                // One that is not kept in memory makes those behind it be read, too.
+                let batch = (number(&record) % 4 != 0).then_some(batch);
+                (Append { record, checksum, batch, patient: true, done }, answer)
             })
             .unzip();
         let committed = self.writer.commit(&mut group).is_ok();
@@ -101,23 +110,27 @@ impl Bench {
         committed
     }
 
-    pub(crate) fn take(&mut self) -> Option<(Ticket, Record)> {
+    pub(crate) fn take(&mut self) -> Option<(Ticket, Delivered)> {
         // Each failure to read, and each thing to read, is one more turn.
         for _ in 0..10_000 {
             match self.shared.next() {
                 Next::Taken(Taken { ticket, content: Content::Record(record) }) => {
-                    return Some((ticket, record));
+                    return Some((ticket, Delivered { number: number(&record), read: Some(record) }));
+                }
+                Next::Taken(Taken { ticket, content: Content::Batch(batch) }) => {
+                    let number = u32::try_from(batch.id() >> 64).unwrap();
+                    return Some((ticket, Delivered { number, read: None }));
                 }
                 Next::Unread => self.reader.fill(),
                 Next::Nothing => return None,
-                Next::Taken(_) | Next::Closed => unreachable!(),
+                Next::Closed => unreachable!(),
             }
         }
         panic!("reading does not come to an end");
     }
 
     pub(crate) fn drain(&mut self) -> Vec<u32> {
-        std::iter::from_fn(|| self.take()).map(|(_, record)| number(&record)).collect()
+        std::iter::from_fn(|| self.take()).map(|(_, delivered)| delivered.number).collect()
     }
 }
 
@@ -169,8 +182,12 @@ struct Model {
 }
 
 impl Model {
-    fn see(&mut self, record: &Record) {
-        assert_eq!(self.sent.get(&number(record)), Some(record), "what is delivered is what was sent");
+    fn see(&mut self, delivered: &Delivered) {
+        let sent = self.sent.get(&delivered.number).expect("what is delivered was sent");
+        assert!(
+            delivered.read.as_ref().is_none_or(|read| read == sent),
+            "what is delivered is what was sent"
+        );
     }
 }
 
@@ -206,9 +223,9 @@ fn apply(mut bench: Bench, model: &mut Model, step: Step) -> Bench {
             }
         }
         Step::Take => {
-            if let Some((ticket, record)) = bench.take() {
-                model.see(&record);
-                model.in_hand.push((ticket, number(&record)));
+            if let Some((ticket, delivered)) = bench.take() {
+                model.see(&delivered);
+                model.in_hand.push((ticket, delivered.number));
             }
         }
         Step::Ack(index) if index < model.in_hand.len() => {

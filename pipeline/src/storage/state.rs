@@ -181,7 +181,7 @@ impl State {
         }
         if let Some(taken) = self.hot.pop_front() {
             if let Content::Batch(batch) = &taken.content {
-                self.hot_bytes = self.hot_bytes.saturating_sub(batch.memory_size());
+                self.hot_bytes = self.hot_bytes.saturating_sub(weight(batch));
             }
             return Next::Taken(taken);
         }
@@ -205,7 +205,7 @@ impl State {
         segment.written = next_offset;
         segment.end = ticket.sequence + 1;
         let Some(batch) = batch.filter(|_| self.cursor == here) else { return };
-        let size = batch.memory_size();
+        let size = weight(&batch);
         if self.hot_bytes + size > hot_max {
             return;
         }
@@ -293,6 +293,12 @@ impl State {
     pub(crate) fn acked_ranges(&self) -> Vec<Range> {
         self.segments.values().flat_map(|segment| segment.acked.iter()).collect()
     }
+}
+
+/// Bytes that a batch takes in memory, with what surrounds it.
+fn weight(batch: &Batch) -> usize {
+    const SURROUNDINGS: usize = 512;
+    batch.memory_size() + SURROUNDINGS
 }
 
 impl Segment {
