@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use watershed_config::{ConfigErrors, ConfigWarning, Document, Sources, load, process_environment};
+use watershed_config::{
+    ConfigError, ConfigErrors, ConfigWarning, Document, Sources, load, process_environment,
+};
 use watershed_pipeline::storage::StorageSettings;
 use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
 
@@ -38,28 +40,20 @@ impl Setup {
                 None => return Err(mistakes),
             },
         };
-        let storage = document.service.take_section("storage").filter(|section| !section.is_null());
-        let storage = storage.map_or_else(|| Ok(StorageSettings::default()), |section| section.read());
+        let storage = read_storage(&mut document, &mut errors);
         let settings = read_settings(&mut document, &mut errors);
-        let storage = storage.unwrap_or_else(|mistakes| {
-            errors.extend(mistakes);
-            StorageSettings::default()
-        });
         let health = extensions::read(&document, &mut errors);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
         let mut environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
         environment.storage = Some(storage.resolve());
-        match (Graph::build(&document, registry, &environment), ConfigErrors::check(errors)) {
-            (Ok(graph), Ok(())) => {
-                let lanes = environment.lanes.get();
-                Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
-            }
-            (Ok(_), Err(errors)) | (Err(errors), Ok(())) => Err(errors),
-            (Err(more), Err(errors)) => {
-                let all = errors.into_iter().chain(more).collect();
-                ConfigErrors::check(all).and_then(|()| Self::read(registry, sources))
-            }
-        }
+        let graph = Graph::build(&document, registry, &environment);
+        let graph = graph.map_err(|mistakes| errors.extend(mistakes)).ok();
+        ConfigErrors::check(errors)?;
+        let Some(graph) = graph else {
+            return Err(ConfigError::new(None, "", "the pipelines could not be built").into());
+        };
+        let lanes = environment.lanes.get();
+        Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
     }
 
     /// What is allowed and still worth a look.
@@ -68,7 +62,16 @@ impl Setup {
     }
 }
 
-fn read_settings(document: &mut Document, errors: &mut Vec<watershed_config::ConfigError>) -> Settings {
+fn read_storage(document: &mut Document, errors: &mut Vec<ConfigError>) -> StorageSettings {
+    let section = document.service.take_section("storage").filter(|section| !section.is_null());
+    let settings = section.map_or_else(|| Ok(StorageSettings::default()), |section| section.read());
+    settings.unwrap_or_else(|mistakes| {
+        errors.extend(mistakes);
+        StorageSettings::default()
+    })
+}
+
+fn read_settings(document: &mut Document, errors: &mut Vec<ConfigError>) -> Settings {
     let section = document.service.take_section("telemetry");
     errors.extend(document.service.unknown_keys(&SERVICE_KEYS));
     Settings::read(section.as_ref()).unwrap_or_else(|mistakes| {

@@ -1,11 +1,19 @@
 //! The program as its users meet it: arguments, texts, exit codes, signals.
 #![cfg(test)]
 
-mod support;
+mod support {
+    pub(crate) mod client;
+    pub(crate) mod outcome;
+    pub(crate) mod program;
+    pub(crate) mod running;
+}
 
 use std::net::TcpListener;
 
-use support::{Running, config_file, http, watershed};
+use support::client::http;
+use support::outcome::watershed;
+use support::program::config_file;
+use support::running::Running;
 
 const ANY_PORTS: &str = "
 receivers:
@@ -60,8 +68,8 @@ service:
             "5:3: exporters.stdot: unknown type of exporter `stdot`; did you mean `stdout`?",
             "7:3: extensions.zpages: the extension `zpages` is not available; remove it here and from \
          `service.extensions`; available: health_check",
-            "9:29: service.telemetry.logs.level: unknown value `loud`; accepted values: trace, TRACE, debug, DEBUG, info, \
-         INFO, warn, WARN, error, ERROR",
+            "9:29: service.telemetry.logs.level: unknown value `loud`; accepted values: trace, debug, info, \
+             warn, error",
             "10:3: service: unknown key `pipeline`; did you mean `pipelines`?",
             "12:24: service.pipelines.logs.receivers: receiver `otpl` is not configured; did you mean `otlp`?",
         ]

@@ -1,12 +1,16 @@
 //! Documents that are made from the components, and the YAML in documents: true, or the test fails.
 #![cfg(test)]
 
-mod support;
+mod support {
+    pub(crate) mod outcome;
+    pub(crate) mod program;
+}
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{config_file, watershed};
+use support::outcome::watershed;
+use support::program::config_file;
 use watershed_pipeline::Description;
 
 /// What a part of a configuration stands in while it is checked.
@@ -36,13 +40,33 @@ fn check_valid(what: &str, paths: &[&Path]) {
     let args = paths.iter().flat_map(|path| ["--config", path.to_str().unwrap()]);
     let args: Vec<&str> = std::iter::once("validate").chain(args).collect();
     let outcome = watershed(&args);
-    assert_eq!(outcome.code, 0, "{what}:\n{}", outcome.stderr);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{what}:\n{}", outcome.stderr);
 }
 
 /// The YAML blocks of a Markdown text.
 fn yaml_blocks(markdown: &str) -> Vec<String> {
     let blocks = markdown.split("```yaml\n").skip(1);
     blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Puts files that exist in the place of the certificates and keys that an example names.
+fn with_certificates(yaml: &str) -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = config_file("docs_certificate.pem", &made.cert.pem());
+    let key = config_file("docs_key.pem", &made.signing_key.serialize_pem());
+    let mut text = String::new();
+    for line in yaml.lines() {
+        let file = match line.split_once("_file:") {
+            Some((before, _)) if before.ends_with("key") => Some((before, &key)),
+            Some((before, rest)) if rest.trim_end().ends_with(".pem") => Some((before, &certificate)),
+            _ => None,
+        };
+        match file {
+            Some((before, file)) => text.push_str(&format!("{before}_file: {}\n", file.display())),
+            None => text.push_str(&format!("{line}\n")),
+        }
+    }
+    text
 }
 
 fn yaml_files(folder: &str) -> Vec<PathBuf> {
@@ -76,7 +100,7 @@ fn the_yaml_on_each_components_page_works() {
         let page = description.page();
         let blocks = yaml_blocks(&page);
         assert!(!blocks.is_empty(), "the page of {kind} {} shows no YAML", description.type_name);
-        for (number, block) in blocks.iter().enumerate() {
+        for (number, block) in blocks.iter().map(|block| with_certificates(block)).enumerate() {
             let what = format!("{kind} {} block {}", description.type_name, number + 1);
             let is_whole = block
                 .lines()

@@ -6,7 +6,7 @@
 #![expect(clippy::expect_used, reason = "what goes wrong here fails the test")]
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read as _, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +43,23 @@ impl FarEnd {
             }
         });
         address
+    }
+
+    /// Waits until all of these have arrived.
+    fn wait_for(&self, texts: &BTreeSet<String>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let missing = texts.difference(&self.arrived.lock().expect("no panic")).count();
+            if missing == 0 {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{missing} of {} acknowledged records never arrived",
+                texts.len()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Answers the requests of one connection until it is cut.
@@ -106,6 +123,16 @@ fn request(sender: u64, number: u64) -> (Vec<String>, Vec<u8>) {
     (texts, ExportLogsServiceRequest { resource_logs: vec![resource] }.encode_to_vec())
 }
 
+/// Writes one request, without waiting for the answer.
+fn post(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)
+}
+
 /// Sends until told to stop or cut off; gives what the program said it has taken.
 fn send(address: SocketAddr, sender: u64, next: &AtomicU64, stop: &AtomicBool) -> Vec<String> {
     let mut acknowledged = Vec::new();
@@ -113,11 +140,7 @@ fn send(address: SocketAddr, sender: u64, next: &AtomicU64, stop: &AtomicBool) -
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
     while !stop.load(Ordering::Relaxed) {
         let (texts, body) = request(sender, next.fetch_add(1, Ordering::Relaxed));
-        let head = format!(
-            "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).is_err() {
+        if post(&mut stream, &body).is_err() {
             break;
         }
         match read_message(&mut reader) {
@@ -209,25 +232,9 @@ service:
     let (mut child, address) = start(&config);
     let (fresh, body) = request(SENDERS, u64::MAX);
     let mut stream = TcpStream::connect(address).expect("it listens");
-    let head = format!(
-        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).expect("it takes data");
+    post(&mut stream, &body).expect("it takes data");
     acknowledged.extend(fresh);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let missing = acknowledged.difference(&far_end.arrived.lock().expect("no panic")).count();
-        if missing == 0 {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{missing} of {} acknowledged records never arrived",
-            acknowledged.len()
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    far_end.wait_for(&acknowledged);
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
 }

@@ -15,6 +15,7 @@ mod testing;
 
 mod debug;
 mod file;
+mod loki;
 mod nop;
 mod otlp_grpc;
 mod otlp_http;
@@ -26,6 +27,7 @@ use watershed_pipeline::{ExporterFactory, exporter};
 pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
+    exporter::<loki::Config>(),
     exporter::<stdout::Config>(),
     exporter::<file::Config>(),
     exporter::<debug::Config>(),

@@ -16,6 +16,7 @@ mod graph;
 pub mod json_text;
 mod lanes;
 mod lifecycle;
+mod machine;
 mod metadata;
 pub mod otlp;
 mod outlet;
@@ -47,6 +48,7 @@ pub use delivery::{
 };
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use graph::{Environment, Graph};
+pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use registry::{

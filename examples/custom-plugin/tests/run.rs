@@ -1,4 +1,5 @@
 //! The custom program takes OTLP, applies its own processor and delivers by its own exporter.
+#![cfg(test)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
