@@ -5,6 +5,7 @@ use std::sync::Arc;
 use watershed_config::{
     ConfigError, ConfigErrors, ConfigWarning, Document, Sources, load, process_environment,
 };
+use watershed_pipeline::storage::StorageSettings;
 use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
 
 use crate::extensions::{self, HealthCheck};
@@ -12,7 +13,7 @@ use crate::memory::default_budget;
 use crate::telemetry::Settings;
 
 /// Keys of `service` beside `extensions` and `pipelines`.
-const SERVICE_KEYS: [&str; 1] = ["telemetry"];
+const SERVICE_KEYS: [&str; 2] = ["telemetry", "storage"];
 
 /// A configuration without mistakes, built and not started.
 pub(crate) struct Setup {
@@ -39,10 +40,12 @@ impl Setup {
                 None => return Err(mistakes),
             },
         };
+        let storage = read_storage(&mut document, &mut errors);
         let settings = read_settings(&mut document, &mut errors);
         let health = extensions::read(&document, &mut errors);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
-        let environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
+        let mut environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
+        environment.storage = Some(storage.resolve());
         let graph = Graph::build(&document, registry, &environment);
         let graph = graph.map_err(|mistakes| errors.extend(mistakes)).ok();
         ConfigErrors::check(errors)?;
@@ -57,6 +60,15 @@ impl Setup {
     pub(crate) fn warnings(&self) -> impl Iterator<Item = &ConfigWarning> {
         self.warnings.iter().chain(self.graph.warnings())
     }
+}
+
+fn read_storage(document: &mut Document, errors: &mut Vec<ConfigError>) -> StorageSettings {
+    let section = document.service.take_section("storage").filter(|section| !section.is_null());
+    let settings = section.map_or_else(|| Ok(StorageSettings::default()), |section| section.read());
+    settings.unwrap_or_else(|mistakes| {
+        errors.extend(mistakes);
+        StorageSettings::default()
+    })
 }
 
 fn read_settings(document: &mut Document, errors: &mut Vec<ConfigError>) -> Settings {

@@ -11,6 +11,7 @@ mod attributes;
 mod buffer;
 mod builder;
 mod edit;
+mod id;
 mod log;
 mod metrics;
 mod part;
@@ -98,13 +99,14 @@ pub struct Batch {
     parts: Vec<Arc<Part>>,
     receipts: Vec<Receipt>,
     metadata: Option<Arc<Metadata>>,
+    id: u128,
 }
 
 impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(signal: Signal) -> Self {
-        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None }
+        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None, id: 0 }
     }
 
     /// Decodes an OTLP request message (`Export…ServiceRequest`) in protobuf.
@@ -124,7 +126,7 @@ impl Batch {
     pub(crate) fn from_part(part: Part) -> Self {
         let signal = part.signal();
         let parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
-        Self { signal, parts, receipts: Vec::new(), metadata: None }
+        Self { signal, parts, receipts: Vec::new(), metadata: None, id: 0 }
     }
 
     /// The batch as an OTLP request message in protobuf. What nobody changed is copied as it was received,
@@ -156,6 +158,19 @@ impl Batch {
     #[must_use]
     pub fn memory_size(&self) -> usize {
         self.parts.iter().map(|part| part.memory_size()).sum()
+    }
+
+    /// What names the batch to its exporter, over all attempts and restarts: a far end that remembers it takes the
+    /// batch once. The sending queue gives it; before that it is 0.
+    ///
+    /// Parts of a batch, and several batches as one, have ids that follow from the ids they were made of.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    pub(crate) fn set_id(&mut self, id: u128) {
+        self.id = id;
     }
 
     /// What the sender's connection said about itself, if the receiver was asked to keep it.
@@ -291,6 +306,8 @@ impl Batch {
     /// Never; a batch of another signal is a mistake of the caller that debug builds assert.
     pub fn append(&mut self, mut other: Self) {
         debug_assert_eq!(self.signal, other.signal, "batches of different signals can't be merged");
+        let is_empty = self.is_empty();
+        self.id = if is_empty { other.id } else { id::derived(self.id, other.id) };
         self.parts.append(&mut other.parts);
         self.receipts.append(&mut other.receipts);
     }
@@ -312,6 +329,8 @@ impl Batch {
             position += 1;
             position <= count
         });
+        rest.id = id::derived(self.id, count as u128 * 2 + 1);
+        self.id = id::derived(self.id, count as u128 * 2);
         Some(rest)
     }
 
@@ -327,6 +346,7 @@ impl Batch {
             let mut part = self.clone();
             let mut numbers = chosen.iter();
             part.retain(|_| numbers.next() == Some(&number));
+            part.id = id::derived(self.id, number as u128);
             (!part.is_empty()).then_some((number, part))
         };
         (0..count).filter_map(one).collect()

@@ -5,6 +5,7 @@
 //! `ledger` (what becomes of items), `queue`, `batcher`, `retry`.
 
 mod batcher;
+mod durable;
 mod ledger;
 mod queue;
 mod retry;
@@ -17,14 +18,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use ledger::DropReason;
 pub(crate) use ledger::{Ledger, Load};
-pub(crate) use settings::DeliverySettings;
-pub use settings::{BatchOptions, DeliveryOptions, RetryOnFailure, SendingQueue, Sizer};
+pub use settings::{BatchOptions, DeliveryOptions, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer};
+pub(crate) use settings::{DeliverySettings, Storage};
 
 use crate::batch::{Batch, Signal};
-use crate::component::{ExportError, Exporter, Refusal};
-use crate::lifecycle::{Lifecycle, guard_future};
+use crate::component::{ExportError, Exporter, Refusal, StartError};
+use crate::lifecycle::{Lifecycle, Phase, guard_future};
 use crate::telemetry::{Telemetry, Unit};
 use batcher::Batcher;
+use durable::DurableQueue;
 use queue::{MemoryQueue, Queue};
 use retry::Backoff;
 
@@ -50,15 +52,22 @@ impl Delivery {
         lifecycle: &Lifecycle,
         random: fastrand::Rng,
     ) -> Self {
-        let queue =
-            settings.queue.as_ref().map(|options| memory_queue(options, id, signal, telemetry, lifecycle));
+        let ledger = Arc::new(Ledger::new(telemetry, id, signal));
+        let queue = settings.queue.as_ref().map(|options| -> Arc<dyn Queue> {
+            if settings.storage == Storage::Memory {
+                return memory_queue(options, id, signal, telemetry, lifecycle);
+            }
+            let (options, ledger) = (options.clone(), Arc::clone(&ledger));
+            let directory = settings.directory.clone();
+            Arc::new(DurableQueue::new(directory, options, ledger, telemetry, lifecycle.clone()))
+        });
         let batcher = settings.queue.as_ref().zip(queue.as_ref()).and_then(|(options, queue)| {
             let batch = options.batch.clone()?;
             Some(Batcher::new(Arc::clone(queue), batch, options.sizer))
         });
         Self {
             exporter,
-            ledger: Arc::new(Ledger::new(telemetry, id, signal)),
+            ledger,
             settings,
             queue,
             batcher,
@@ -66,6 +75,22 @@ impl Delivery {
             random: Mutex::new(random),
             complaints: Complaints::default(),
         }
+    }
+
+    /// Gets the queue ready.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub(crate) async fn start(&self) -> Result<(), StartError> {
+        match &self.queue {
+            Some(queue) => queue.start().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The exporter's id.
+    pub(crate) fn exporter(&self) -> &str {
+        &self.ledger.exporter
     }
 
     /// Opens the account of a batch.
@@ -145,14 +170,16 @@ impl Delivery {
                     let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
                     match backoff.next(after, random) {
                         Some(delay) if self.wait(delay, load.has_sender()).await => {}
+                        // The load stays open and goes back to where it is safe.
+                        _ if self.keeps() && self.lifecycle.phase() >= Phase::Draining => return None,
                         _ => {
-                            self.give_up(load, reason, after);
+                            self.give_up(load, reason, after).await;
                             return None;
                         }
                     }
                 }
                 ExportError::Reject { count, reason } => {
-                    self.reject(load, count, reason);
+                    self.reject(load, count, reason).await;
                     return None;
                 }
                 ExportError::TooLarge { reason } => {
@@ -161,6 +188,7 @@ impl Delivery {
                         return load.split_off(half);
                     }
                     self.complain(&reason, 1, "dropped an item that is too large for the far end");
+                    self.bury(load, &reason).await;
                     load.dropped(DropReason::TooLarge, 1);
                     return None;
                 }
@@ -187,28 +215,50 @@ impl Delivery {
 
     /// Waits before the next attempt; says no when the stop does not leave the time.
     async fn wait(&self, delay: Duration, has_sender: bool) -> bool {
+        let stopping = async {
+            if self.keeps() {
+                self.lifecycle.draining().await;
+            } else {
+                self.lifecycle.stopping(has_sender).await;
+            }
+        };
         tokio::select! {
             biased;
-            () = self.lifecycle.stopping(has_sender) => false,
+            () = stopping => false,
             () = sleep(delay) => true,
         }
     }
 
-    fn give_up(&self, load: &mut Load, reason: String, after: Option<Duration>) {
+    /// Whether the queue still has what is let go of.
+    fn keeps(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.keeps())
+    }
+
+    /// Keeps as a dead letter what is dropped, if nobody is there to be told.
+    async fn bury(&self, load: &Load, reason: &str) {
+        if let Some(queue) = self.queue.as_ref().filter(|_| !load.has_sender()) {
+            queue.bury(load.batch(), reason).await;
+        }
+    }
+
+    async fn give_up(&self, load: &mut Load, reason: String, after: Option<Duration>) {
         if load.has_sender() {
             self.complain(&reason, load.batch().len(), "could not deliver, the sender is told to try again");
         } else {
             self.complain(&reason, load.batch().len(), "could not deliver in time, dropped items");
         }
-        let ending = self.lifecycle.phase() == crate::lifecycle::Phase::Ending;
+        self.bury(load, &reason).await;
+        let ending = self.lifecycle.phase() == Phase::Ending;
         let why = if ending { DropReason::Shutdown } else { DropReason::RetryTimeout };
         load.fail(&Refusal::Retry { reason, after }, why);
     }
 
-    fn reject(&self, load: &mut Load, count: usize, reason: String) {
+    async fn reject(&self, load: &mut Load, count: usize, reason: String) {
         let items = load.batch().len();
         let rejected = count.min(items);
         self.complain(&reason, rejected, "the far end refused items for good");
+        // Which items of a batch were refused, nobody says: all of them are kept.
+        self.bury(load, &reason).await;
         if rejected == items {
             load.fail(&Refusal::Final { reason }, DropReason::Rejected);
         } else {
@@ -241,7 +291,7 @@ fn memory_queue(
     let size = telemetry.gauge("otelcol_exporter_queue_size", unit, "What the sending queue holds.", &labels);
     let capacity =
         telemetry.gauge("otelcol_exporter_queue_capacity", unit, "What the sending queue can hold.", &labels);
-    capacity.set(i64::try_from(options.queue_size).unwrap_or(i64::MAX));
+    capacity.set(i64::try_from(options.memory_size()).unwrap_or(i64::MAX));
     Arc::new(MemoryQueue::new(options.clone(), lifecycle.clone(), size))
 }
 

@@ -1,6 +1,6 @@
 //! Runs a graph: start and stop order, timers, consumers, and what the stop could not deliver.
 //!
-//! Start: exporters, then every port is bound, then receivers run. Stop: receivers are told, processors give
+//! Start: exporters and their queues, then every port is bound, then receivers run. Stop: receivers are told, processors give
 //! out what they hold from upstream to downstream, queues empty, exporters flush; all within one deadline. This
 //! is the only file that starts tasks.
 
@@ -78,6 +78,9 @@ impl Engine {
         for (id, exporter) in &graph.exporters {
             let started = guard_future(exporter.start()).await;
             EngineError::check_start(id, started)?;
+        }
+        for delivery in &graph.deliveries {
+            EngineError::check_start(delivery.exporter(), Ok(delivery.start().await))?;
         }
         let mut receivers = std::mem::take(&mut graph.receivers);
         let mut ready = Ready::default();

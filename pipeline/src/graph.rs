@@ -10,6 +10,7 @@ mod parts;
 mod topology;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Environment {
     pub lanes: NonZeroUsize,
     /// How long a stop may take. What is not delivered by then is counted and left.
     pub shutdown_timeout: Duration,
+    /// Where queues are kept on disk. Without it they are in memory unless a configuration insists.
+    pub storage: Option<PathBuf>,
     /// The seed of all randomness, for tests that repeat a run.
     pub seed: u64,
 }
@@ -52,7 +55,7 @@ impl Environment {
     pub fn new(telemetry: Telemetry, budget: Budget, shared: Arc<Shared>) -> Self {
         let lanes = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let shutdown_timeout = Duration::from_secs(30);
-        Self { telemetry, budget, shared, lanes, shutdown_timeout, seed: fastrand::u64(..) }
+        Self { telemetry, budget, shared, lanes, shutdown_timeout, storage: None, seed: fastrand::u64(..) }
     }
 
     fn context(&self, kind: Kind, id: &ComponentId) -> Context {

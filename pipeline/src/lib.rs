@@ -23,6 +23,7 @@ mod outlet;
 mod receipt;
 mod registry;
 mod shutdown;
+pub mod storage;
 mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -42,7 +43,9 @@ pub use condition::{
     SpanCondition, SpanEventCondition,
 };
 pub use context::{Context, Shared};
-pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};
+pub use delivery::{
+    BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer,
+};
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use graph::{Environment, Graph};
 pub use machine::available_memory;

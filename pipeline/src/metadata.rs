@@ -23,6 +23,11 @@ impl Metadata {
         matching.map(|(_, value)| value.as_str())
     }
 
+    /// All headers, their names in lower case.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// The address that the connection came from.
     #[must_use]
     pub fn client_address(&self) -> Option<IpAddr> {

@@ -3,6 +3,7 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+use watershed_pipeline::storage::StorageSettings;
 use watershed_pipeline::{DeliveryOptions, Description, Registry};
 
 use super::{Entry, entries};
@@ -33,7 +34,8 @@ pub fn schema(registry: &Registry) -> Value {
     let health = Map::from_iter([(format!("^{}(/.+)?$", HealthCheck::TYPE), health)]);
     properties.insert("extensions".into(), optional_map(&health));
     let telemetry = optional(of_type::<Settings>("service.telemetry"), &mut definitions);
-    properties.insert("service".into(), service(&telemetry));
+    let storage = optional(of_type::<StorageSettings>("service.storage"), &mut definitions);
+    properties.insert("service".into(), service(&telemetry, &storage));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "watershed",
@@ -146,7 +148,7 @@ fn pattern(entry: &Entry) -> String {
     }
 }
 
-fn service(telemetry: &Value) -> Value {
+fn service(telemetry: &Value, storage: &Value) -> Value {
     let ids = |description: &str| json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "description": description});
     let needed = |description: &str| {
         let mut list = ids(description);
@@ -169,6 +171,7 @@ fn service(telemetry: &Value) -> Value {
         "type": "object",
         "properties": {
             "extensions": ids("The extensions to switch on."),
+            "storage": storage,
             "telemetry": telemetry,
             "pipelines": {
                 "type": "object",

@@ -8,6 +8,9 @@ pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
     // What the shell of the tester sets must not decide a test.
     command.env_remove("WATERSHED_LOG").current_dir(env!("CARGO_TARGET_TMPDIR"));
+    // A queue belongs to one process, so each has a place of its own.
+    let storage = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+    command.env("STATE_DIRECTORY", storage);
     command
 }
 

@@ -22,6 +22,7 @@ fn a_log_record_comes_out_as_a_short_line() {
         .args(["run", "--config", config])
         .args(["--set", "service.telemetry.metrics.level=none"])
         .args(["--set", "receivers.otlp.protocols.http.endpoint=127.0.0.1:0"])
+        .env("STATE_DIRECTORY", concat!(env!("CARGO_TARGET_TMPDIR"), "/storage"))
         .env("OTLP_ENDPOINT", "127.0.0.1:0")
         .env("LINES_ENDPOINT", lines.local_addr().unwrap().to_string())
         .stderr(Stdio::piped())

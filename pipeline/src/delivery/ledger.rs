@@ -21,14 +21,22 @@ pub enum DropReason {
     RetryTimeout,
     /// The queue was full and `block_on_overflow` is off, and no sender was there to be told.
     QueueFull,
+    /// The queue's file was damaged.
+    Corrupted,
     /// The stop ran out of time.
     Shutdown,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::Rejected, Self::TooLarge, Self::RetryTimeout, Self::QueueFull, Self::Shutdown];
+    pub const ALL: [Self; 6] = [
+        Self::Rejected,
+        Self::TooLarge,
+        Self::RetryTimeout,
+        Self::QueueFull,
+        Self::Corrupted,
+        Self::Shutdown,
+    ];
 
     /// The value of the label.
     #[must_use]
@@ -38,6 +46,7 @@ impl DropReason {
             Self::TooLarge => "too_large",
             Self::RetryTimeout => "retry_timeout",
             Self::QueueFull => "queue_full",
+            Self::Corrupted => "corrupted",
             Self::Shutdown => "shutdown",
         }
     }
@@ -50,7 +59,7 @@ pub(crate) struct Ledger {
     sent: Counter,
     send_failed: Counter,
     enqueue_failed: Counter,
-    dropped: [Counter; 5],
+    dropped: [Counter; 6],
     held: Gauge,
 }
 
@@ -87,13 +96,25 @@ impl Ledger {
         }
     }
 
+    /// So many items came to be held, or no longer are, without a load.
+    pub(crate) fn hold(&self, items: i64) {
+        self.held.add(items);
+    }
+
+    /// So many held items are lost for good.
+    pub(crate) fn lose(&self, reason: DropReason, items: u64) {
+        self.held.add(-i64::try_from(items).unwrap_or(i64::MAX));
+        self.drop_items(reason, usize::try_from(items).unwrap_or(usize::MAX));
+    }
+
     fn drop_items(&self, reason: DropReason, items: usize) {
-        let [rejected, too_large, retry_timeout, queue_full, shutdown] = &self.dropped;
+        let [rejected, too_large, retry_timeout, queue_full, corrupted, shutdown] = &self.dropped;
         let counter = match reason {
             DropReason::Rejected => rejected,
             DropReason::TooLarge => too_large,
             DropReason::RetryTimeout => retry_timeout,
             DropReason::QueueFull => queue_full,
+            DropReason::Corrupted => corrupted,
             DropReason::Shutdown => shutdown,
         };
         counter.add(items as u64);
@@ -123,8 +144,23 @@ impl Load {
         Self { batch, open, ledger: Arc::clone(ledger), claims: Vec::new() }
     }
 
+    /// The load of a batch that a queue held, and whose items were counted as held all the time.
+    pub(crate) fn resumed(batch: Batch, ledger: &Arc<Ledger>, claim: Arc<dyn Claim>) -> Self {
+        let open = batch.len();
+        Self { batch, open, ledger: Arc::clone(ledger), claims: vec![claim] }
+    }
+
+    /// A queue has the items safe: the senders are answered, and the items stay counted as held.
+    pub(crate) fn park(mut self) {
+        self.open = 0;
+    }
+
     pub(crate) fn batch(&self) -> &Batch {
         &self.batch
+    }
+
+    pub(crate) fn batch_mut(&mut self) -> &mut Batch {
+        &mut self.batch
     }
 
     /// Whether a sender still waits to hear what became of the items.

@@ -9,13 +9,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use super::ledger::{Claim, DropReason, Load};
 use super::settings::{SendingQueue, Sizer};
 use crate::batch::Batch;
-use crate::component::Refusal;
+use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::telemetry::Gauge;
 
 /// Where loads wait for a consumer. A durable queue stands behind the same four calls.
 #[async_trait]
 pub(super) trait Queue: Send + Sync + 'static {
+    /// Gets ready, before anything is put or taken.
+    async fn start(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+
     /// Takes the load with the responsibility for it, or fails it; may wait for room.
     async fn put(&self, load: Load);
 
@@ -27,6 +32,14 @@ pub(super) trait Queue: Send + Sync + 'static {
 
     /// Lets go of everything that still waits.
     fn abandon(&self);
+
+    /// Whether what is taken out and then let go of is still safe.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// Keeps a batch that the far end refused for good, as far as the queue can.
+    async fn bury(&self, _batch: &Batch, _reason: &str) {}
 }
 
 /// A queue in memory, first in, first out, limited by its sizer.
@@ -57,7 +70,7 @@ impl Drop for Place {
 
 impl MemoryQueue {
     pub(super) fn new(options: SendingQueue, lifecycle: Lifecycle, size: Gauge) -> Self {
-        let room = Arc::new(Semaphore::new(options.queue_size.min(Semaphore::MAX_PERMITS)));
+        let room = Arc::new(Semaphore::new(options.memory_size().min(Semaphore::MAX_PERMITS)));
         Self { options, lifecycle, size, room, ready: Semaphore::new(0), waiting: Mutex::default() }
     }
 
@@ -88,7 +101,7 @@ type Overflow = (&'static str, DropReason);
 impl Queue for MemoryQueue {
     async fn put(&self, mut load: Load) {
         // A batch larger than the whole queue is let in alone.
-        let units = size_of(load.batch(), self.options.sizer).min(self.options.queue_size);
+        let units = size_of(load.batch(), self.options.sizer).min(self.options.memory_size());
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let permit = match self.place(units, load.has_sender()).await {
             Ok(permit) => permit,

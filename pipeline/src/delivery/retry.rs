@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use watershed_config::Period;
 
 use super::settings::RetryOnFailure;
 
 /// The longest wait that a far end may ask for: a mistaken header must not stop the delivery for days.
 const AFTER_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The default of `max_elapsed_time` for what is held in memory.
+const ELAPSED_MAX: Duration = Duration::from_secs(300);
 
 /// The attempts of one batch.
 pub(super) struct Backoff<'a> {
@@ -31,7 +35,7 @@ impl<'a> Backoff<'a> {
         let spread = options.randomization_factor * (2.0 * random - 1.0);
         let delay = self.interval.mul_f64(1.0 + spread).max(after.unwrap_or_default().min(AFTER_MAX));
         self.interval = self.interval.mul_f64(options.multiplier).min(options.max_interval.duration());
-        let limit = options.max_elapsed_time.duration();
+        let limit = options.max_elapsed_time.map_or(ELAPSED_MAX, Period::duration);
         let in_time = limit.is_zero() || self.began.elapsed() + delay <= limit;
         in_time.then_some(delay)
     }
@@ -39,8 +43,6 @@ impl<'a> Backoff<'a> {
 
 #[cfg(test)]
 mod tests {
-    use watershed_config::Period;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -64,7 +66,7 @@ mod tests {
         assert_eq!(next(None, 1.0), Some(Duration::from_millis(7500)));
         assert_eq!(next(Some(Duration::from_secs(9)), 1.0), Some(Duration::from_secs(9)));
         assert_eq!(next(Some(Duration::MAX), 0.0), None);
-        let endless = RetryOnFailure { max_elapsed_time: Period::seconds(0), ..options.clone() };
+        let endless = RetryOnFailure { max_elapsed_time: Some(Period::seconds(0)), ..options.clone() };
         assert_eq!(Backoff::new(Some(&endless)).next(Some(Duration::MAX), 0.0), Some(AFTER_MAX));
         assert_eq!(Backoff::new(None).next(None, 0.0), None);
     }

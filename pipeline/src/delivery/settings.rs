@@ -2,14 +2,22 @@
 //!
 //! They stand in the exporter's own section, from which the engine takes them before the exporter reads the rest.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use watershed_config::{ConfigError, ConfigErrors, Period, Section};
+use watershed_config::{ByteSize, ConfigError, ConfigErrors, Period, Section};
 
+use crate::batch::Signal;
 use crate::component::Reach;
+use crate::storage::queue_directory;
+
+const MEMORY: &str = "memory";
+const DISK: &str = "disk";
+const FILE_STORAGE: &str = "file_storage";
+const QUOTA_MIN: ByteSize = ByteSize::new(1 << 20);
 
 /// The most batches that one exporter sends at the same time.
 const CONSUMERS_MAX: usize = 1000;
@@ -35,18 +43,39 @@ pub struct SendingQueue {
     /// How many batches are sent at the same time, from 1 to 1000. Default 10.
     pub num_consumers: usize,
     /// How much the queue holds, in the unit of `sizer`, from admission until the far end has answered.
-    /// Default 1000.
-    pub queue_size: usize,
+    /// Default 1000 in memory; on disk only `quota` counts unless this is given.
+    pub queue_size: Option<usize>,
     /// What `queue_size` counts. Default `requests`.
     pub sizer: Sizer,
     /// Whether a full queue makes the sender wait (default, unlike in the Collector) or refuses it at once.
     pub block_on_overflow: bool,
     /// Whether the sender waits until the far end has answered, although there is a queue. Default no.
     pub wait_for_result: bool,
-    /// Where the queue is kept. Default `memory`: what it holds is lost in a crash.
-    pub storage: String,
+    /// Where the queue is kept: `disk` or `memory`. Default `disk` for exporters that send over a network: a sender is
+    /// told that its data is taken when it is on disk. What is in `memory` is lost in a crash. The id of a
+    /// `file_storage` extension means `disk`.
+    pub storage: Option<String>,
+    /// How much a queue on disk takes at most; more has to wait. Default `10GiB` for each exporter and signal.
+    pub quota: ByteSize,
+    /// When a sender is told that its data is on disk. Default `group`.
+    pub fsync: FsyncPolicy,
+    /// The period of `fsync: interval`. Default `100ms`.
+    pub fsync_interval: Period,
     /// Merges small batches and splits large ones. Off unless given.
     pub batch: Option<BatchOptions>,
+}
+
+/// When a queue on disk waits for the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FsyncPolicy {
+    /// Before a sender is told, for all that came within a few milliseconds at once.
+    #[default]
+    Group,
+    /// Every `fsync_interval`: a power failure loses what came since; a crash of the process loses nothing.
+    Interval,
+    /// When the operating system does: a power failure loses what came in the last half minute or so.
+    None,
 }
 
 /// How batches are merged and split on their way out of the queue.
@@ -90,8 +119,8 @@ pub struct RetryOnFailure {
     pub multiplier: f64,
     /// The longest interval. Default `30s`.
     pub max_interval: Period,
-    /// How long a batch is tried; `0` means for ever. Default `5m`.
-    pub max_elapsed_time: Period,
+    /// How long a batch is tried; `0` means for ever. Default `5m`, and for ever with a queue on disk.
+    pub max_elapsed_time: Option<Period>,
 }
 
 impl Default for SendingQueue {
@@ -99,11 +128,14 @@ impl Default for SendingQueue {
         Self {
             enabled: true,
             num_consumers: 10,
-            queue_size: 1000,
+            queue_size: None,
             sizer: Sizer::Requests,
             block_on_overflow: true,
             wait_for_result: false,
-            storage: "memory".to_owned(),
+            storage: None,
+            quota: ByteSize::new(10 << 30),
+            fsync: FsyncPolicy::Group,
+            fsync_interval: Period::milliseconds(100),
             batch: None,
         }
     }
@@ -123,7 +155,7 @@ impl Default for RetryOnFailure {
             randomization_factor: 0.5,
             multiplier: 1.5,
             max_interval: Period::seconds(30),
-            max_elapsed_time: Period::seconds(300),
+            max_elapsed_time: None,
         }
     }
 }
@@ -134,6 +166,18 @@ pub(crate) struct DeliverySettings {
     pub(crate) queue: Option<SendingQueue>,
     pub(crate) retry: Option<RetryOnFailure>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) storage: Storage,
+    /// The directory of the queue, if it is kept on disk.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// Where the queue is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    Memory,
+    /// On disk if the process was given a directory.
+    DiskIfPossible,
+    Disk,
 }
 
 impl DeliverySettings {
@@ -149,12 +193,39 @@ impl DeliverySettings {
             Reach::Network { timeout } => (Some(SendingQueue::default()), timeout),
         };
         let timeout = timeout.flatten().map_or(default_timeout, Period::duration);
+        let asked = queue.as_ref().and_then(|queue| queue.storage.as_deref());
+        let waits = queue.as_ref().is_some_and(|queue| queue.wait_for_result);
+        let storage = match (asked, reach) {
+            (Some(MEMORY), _) | (None, Reach::Local) => Storage::Memory,
+            (None, Reach::Network { .. }) if waits => Storage::Memory,
+            (None, Reach::Network { .. }) => Storage::DiskIfPossible,
+            (Some(_), _) => Storage::Disk,
+        };
         let settings = Self {
+            storage,
+            directory: None,
             queue: queue.or(default_queue).filter(|queue| queue.enabled),
             retry: Some(retry.unwrap_or_default()).filter(|retry| retry.enabled),
             timeout: (!timeout.is_zero()).then_some(timeout),
         };
         (settings, errors)
+    }
+}
+
+impl DeliverySettings {
+    /// Says where the queues of the process are, if it has such a place, and decides what follows from that.
+    pub(crate) fn place(&mut self, root: Option<&Path>, exporter: &str, signal: Signal) {
+        if self.storage == Storage::DiskIfPossible {
+            self.storage = if root.is_some() { Storage::Disk } else { Storage::Memory };
+        }
+        if self.queue.is_none() || self.storage == Storage::Memory {
+            return;
+        }
+        self.directory = root.map(|root| queue_directory(root, exporter, signal));
+        if let Some(retry) = &mut self.retry {
+            // What is on disk can wait for ever.
+            retry.max_elapsed_time.get_or_insert(Period::seconds(0));
+        }
     }
 }
 
@@ -187,11 +258,30 @@ impl SendingQueue {
         if self.num_consumers > CONSUMERS_MAX {
             complain("num_consumers", "must be at most 1000");
         }
-        if self.queue_size == 0 {
+        if self.queue_size == Some(0) {
             complain("queue_size", "must be positive; `enabled: false` switches the queue off");
         }
-        if self.storage != "memory" {
-            complain("storage", "only `memory` is known; remove the setting or write `memory`");
+        let known = |storage: &str| {
+            let kind = storage.split('/').next();
+            storage == MEMORY || storage == DISK || kind == Some(FILE_STORAGE)
+        };
+        if self.storage.as_deref().is_some_and(|storage| !known(storage)) {
+            complain("storage", "must be `disk`, `memory` or the id of a `file_storage` extension");
+        }
+        if self.wait_for_result && self.storage.as_deref().is_some_and(|storage| storage != MEMORY) {
+            complain(
+                "wait_for_result",
+                "needs `storage: memory`; a queue on disk answers when it is on disk",
+            );
+        }
+        if self.quota < QUOTA_MIN {
+            complain("quota", "must be at least `1MiB`");
+        }
+        if self.fsync_interval.is_zero() {
+            complain(
+                "fsync_interval",
+                "must be positive; to wait for the disk each time, use `fsync: group`",
+            );
         }
         let Some(batch) = &self.batch else { return errors };
         if batch.flush_timeout.is_zero() {
@@ -203,13 +293,20 @@ impl SendingQueue {
         if batch.max_size != 0 && batch.max_size < batch.min_size {
             complain("batch.max_size", "must be at least `min_size`, or 0 for no limit");
         }
-        if batch.sizer(self.sizer) == self.sizer && batch.min_size > self.queue_size {
+        if batch.sizer(self.sizer) == self.sizer && batch.min_size > self.memory_size() {
             complain(
                 "batch.min_size",
                 "must be at most `queue_size`, or the queue is full before a batch is",
             );
         }
         errors
+    }
+}
+
+impl SendingQueue {
+    /// How much the queue holds in memory.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.queue_size.unwrap_or(1000)
     }
 }
 
@@ -264,10 +361,10 @@ mod tests {
     #[test]
     fn mistakes_have_a_place_and_a_way_out() {
         check(
-            "endpoint: x\nsending_queue: {queue_size: 0, storage: file_storage/otc}\ntimeout: soon",
+            "endpoint: x\nsending_queue: {queue_size: 0, storage: nowhere}\ntimeout: soon",
             &[
                 "otlp:2:29: otlp.sending_queue.queue_size: must be positive; `enabled: false` switches the queue off",
-                "otlp:2:41: otlp.sending_queue.storage: only `memory` is known; remove the setting or write `memory`",
+                "otlp:2:41: otlp.sending_queue.storage: must be `disk`, `memory` or the id of a `file_storage` extension",
                 "otlp:3:1: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
             ],
         );

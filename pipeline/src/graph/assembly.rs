@@ -165,9 +165,10 @@ impl Assembly<'_> {
         let part = self.exporters.get(id)?;
         let delivery = self.deliveries.entry((id.clone(), signal)).or_insert_with(|| {
             let exporter = Arc::clone(&part.exporter);
-            let settings = part.delivery.clone();
-            let (telemetry, random) = (&self.cx.telemetry, self.random.fork());
             let name = id.to_string();
+            let mut settings = part.delivery.clone();
+            settings.place(self.cx.storage.as_deref(), &name, signal);
+            let (telemetry, random) = (&self.cx.telemetry, self.random.fork());
             Arc::new(Delivery::new(exporter, &name, signal, settings, telemetry, &self.lifecycle, random))
         });
         Some(Sink::Exporter(Arc::clone(delivery)))

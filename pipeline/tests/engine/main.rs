@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod lanes;

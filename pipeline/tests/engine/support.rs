@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use watershed_pipeline::*;
 /// What a script answers to an attempt to export.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<(), ExportError>> + Send>>;
 type Script = Box<dyn Fn(Attempt) -> Answer + Send + Sync>;
+type Observer = Arc<dyn Fn(&Batch) + Send + Sync>;
 type Sent = (Batch, oneshot::Sender<Result<(), Refusal>>);
 
 /// One attempt as an exporter saw it.
@@ -41,6 +43,7 @@ pub(crate) struct Bench {
     attempts: Mutex<HashMap<String, Vec<Attempt>>>,
     delivered: Mutex<HashMap<String, Vec<i64>>>,
     instances: Mutex<usize>,
+    observers: Mutex<HashMap<String, Observer>>,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -54,6 +57,7 @@ impl Bench {
             attempts: Mutex::default(),
             delivered: Mutex::default(),
             instances: Mutex::default(),
+            observers: Mutex::default(),
             telemetry: Telemetry::new(),
         })
     }
@@ -61,6 +65,15 @@ impl Bench {
     /// Builds the graph of a document.
     pub(crate) fn build(self: &Arc<Self>, text: &str) -> Result<Graph, watershed_config::ConfigErrors> {
         Graph::build(&document(text), &registry(), &self.environment())
+    }
+
+    /// Builds the graph of a document with a place for its queues.
+    #[track_caller]
+    pub(crate) fn graph_with_storage(self: &Arc<Self>, text: &str, storage: &Path) -> Graph {
+        let mut environment = self.environment();
+        environment.storage = Some(storage.to_owned());
+        let graph = Graph::build(&document(text), &registry(), &environment);
+        graph.unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     #[track_caller]
@@ -82,6 +95,11 @@ impl Bench {
     /// Decides how an exporter answers from now on.
     pub(crate) fn script(&self, exporter: &str, script: impl Fn(Attempt) -> Answer + Send + Sync + 'static) {
         self.scripts.lock().unwrap().insert(exporter.to_owned(), Arc::new(Box::new(script)));
+    }
+
+    /// Sees every batch that an exporter is to send.
+    pub(crate) fn observe(&self, exporter: &str, observer: impl Fn(&Batch) + Send + Sync + 'static) {
+        self.observers.lock().unwrap().insert(exporter.to_owned(), Arc::new(observer));
     }
 
     /// Gives a batch to a receiver, and waits for the answer that its client would get.
@@ -326,6 +344,10 @@ impl Exporter for Output {
             own.push(Attempt { number: own.len(), items: numbers(batch), at });
             own.last().unwrap().clone()
         };
+        let observer = self.bench.observers.lock().unwrap().get(&self.id).cloned();
+        if let Some(observer) = observer {
+            observer(batch);
+        }
         let script = self.bench.scripts.lock().unwrap().get(&self.id).cloned();
         let items = numbers(batch);
         if let Some(script) = script {
