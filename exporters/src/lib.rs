@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The exporters of watershed: each makes one attempt to deliver a batch, and tells the engine what came of it.
+//!
+//! This crate refuses to know queues, retries and timeouts: the engine's delivery does all of that around an exporter.
+//! Each component is one file; read `stdout.rs` first, it is a whole exporter without a network. What several of them
+//! need: `flat_json.rs` (a record as a JSON line), `otlp_json.rs` (a batch as a JSON request), `calendar.rs` (times as
+//! text), `client.rs` (TLS, compression and the answers of servers).
+
+mod calendar;
+mod flat_json;
+mod otlp_json;
+
+mod nop;
+mod stdout;
+
+use watershed_pipeline::{ExporterFactory, exporter};
+
+/// Every exporter, in the order of the manual.
+pub static ALL: &[ExporterFactory] = &[exporter::<nop::Config>(), exporter::<stdout::Config>()];
