@@ -199,10 +199,13 @@ fn measure(row: &Row) {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     println!("| path | batch | CPU s / M records | k records/s | peak MiB | accepted |");
     println!("| --- | --- | --- | --- | --- | --- |");
-    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| row.name.contains(name))) {
+    for row in
+        ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| row.name.contains(name)))
+    {
         measure(row);
     }
 }

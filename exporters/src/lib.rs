@@ -9,6 +9,7 @@ mod calendar;
 mod flat_json;
 mod otlp_json;
 
+mod clickhouse;
 mod nop;
 mod stdout;
 
