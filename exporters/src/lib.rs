@@ -6,14 +6,28 @@
 //! text), `client.rs` (TLS, compression and the answers of servers).
 
 mod calendar;
+mod client;
 mod flat_json;
 mod otlp_json;
+mod terminal;
+#[cfg(test)]
+mod testing;
 
 mod clickhouse;
+mod debug;
 mod nop;
+mod otlp_grpc;
+mod otlp_http;
 mod stdout;
 
 use watershed_pipeline::{ExporterFactory, exporter};
 
 /// Every exporter, in the order of the manual.
-pub static ALL: &[ExporterFactory] = &[exporter::<nop::Config>(), exporter::<stdout::Config>()];
+pub static ALL: &[ExporterFactory] = &[
+    exporter::<otlp_grpc::Config>(),
+    exporter::<otlp_http::Config>(),
+    exporter::<clickhouse::Config>(),
+    exporter::<stdout::Config>(),
+    exporter::<debug::Config>(),
+    exporter::<nop::Config>(),
+];

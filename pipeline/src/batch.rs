@@ -20,6 +20,7 @@ mod rows;
 mod span;
 mod texts;
 mod value;
+mod value_text;
 
 use std::sync::Arc;
 
@@ -249,6 +250,24 @@ impl Batch {
             Arc::make_mut(part).retain(|_, _| wanted.next().unwrap_or(true));
         }
         self.parts.retain(|part| part.len() > 0);
+    }
+
+    /// Keeps the span events for which `keep` says so, in order; the spans stay. Says how many events went.
+    pub fn retain_events(&mut self, mut keep: impl FnMut(Record<'_>, SpanEvent<'_>) -> bool) -> usize {
+        let mut dropped = 0;
+        for part in &mut self.parts {
+            let records = (0..part.len()).map(|row| Record { part, row });
+            let spans = records.filter_map(|record| Some((record, record.span()?)));
+            let events = spans.flat_map(|(record, span)| span.events().map(move |event| (record, event)));
+            let wanted: Vec<bool> = events.map(|(record, event)| keep(record, event)).collect();
+            let unwanted = wanted.iter().filter(|wanted| !**wanted).count();
+            if unwanted > 0 {
+                let mut wanted = wanted.into_iter();
+                part::retain_events(Arc::make_mut(part), || wanted.next().unwrap_or(true));
+            }
+            dropped += unwanted;
+        }
+        dropped
     }
 
     /// Adds another batch's records behind one's own, without copying either.

@@ -204,20 +204,20 @@ impl Running {
             delivery.abandon();
         }
         self.flushers.shutdown().await;
-        self.flush(deadline).await;
-    }
-
-    async fn flush(&self, deadline: Instant) {
         for (id, exporter) in &self.graph.exporters {
-            let limit = deadline.saturating_duration_since(Instant::now()).max(LAST_FLUSH);
-            let lifecycle = &self.graph.lifecycle;
-            match timeout(limit, guard_future(exporter.flush())).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => lifecycle.fail(id, format!("could not write out the rest: {error}")),
-                Ok(Err(reason)) => lifecycle.fail(id, reason),
-                Err(_) => lifecycle.fail(id, format!("could not write out the rest within {limit:?}")),
-            }
+            last_flush(id, &**exporter, deadline, &lifecycle).await;
         }
+    }
+}
+
+/// Lets an exporter write out what it buffers. What it can't is lost, although it counts as sent: that is a failure.
+async fn last_flush(id: &str, exporter: &dyn Exporter, deadline: Instant, lifecycle: &Lifecycle) {
+    let limit = deadline.saturating_duration_since(Instant::now()).max(LAST_FLUSH);
+    match timeout(limit, guard_future(exporter.flush())).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => lifecycle.fail(id, format!("could not write out the rest: {error}")),
+        Ok(Err(reason)) => lifecycle.fail(id, reason),
+        Err(_) => lifecycle.fail(id, format!("could not write out the rest within {limit:?}")),
     }
 }
 

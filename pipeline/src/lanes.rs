@@ -16,6 +16,8 @@ use tokio::sync::Notify;
 
 use crate::batch::{Batch, Record};
 use crate::delivery::{Delivery, Load};
+use crate::lifecycle::guard;
+use crate::receipt::Receipt;
 pub(crate) use stage::{Meter, Stage};
 
 /// What is to be handed to the exporters after a pass through the processors.
@@ -183,10 +185,23 @@ impl Segment {
         };
         let lanes = self.lanes.len();
         let choose = |record: Record<'_>| usize::try_from(hash(&record) % lanes as u64).unwrap_or_default();
-        for (index, part) in batch.partition(lanes, choose) {
+        let receipts = batch.receipts();
+        let parts = guard(|| batch.partition(lanes, choose)).unwrap_or_else(|reason| {
+            self.fail(&reason, &receipts);
+            Vec::new()
+        });
+        for (index, part) in parts {
             if let Some(lane) = self.lanes.get(index) {
                 run(lane.lock().unwrap_or_else(PoisonError::into_inner), part, now, alarm, flow);
             }
+        }
+    }
+
+    /// The hash of the first processor panicked: the process stops, and the senders are told.
+    fn fail(&self, reason: &str, receipts: &[Receipt]) {
+        let lane = self.lanes.first().map(|lane| lane.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(stage) = lane.as_deref().and_then(|lane| lane.first()) {
+            stage.fail(reason, receipts);
         }
     }
 

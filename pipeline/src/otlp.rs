@@ -3,7 +3,7 @@
 //! Message and field numbers follow opentelemetry-proto 1.x, `opentelemetry/proto/*/v1/*.proto`. Read in this
 //! order: `wire` (protobuf's own rules), `nested` (values within values), `decode`, `encode`, `json`.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod arbitrary;
 mod decode;
 mod encode;

@@ -54,6 +54,12 @@ impl Waiter {
     pub(crate) async fn answer(self) -> Result<(), Refusal> {
         self.0.await.unwrap_or(Ok(()))
     }
+
+    /// Whether the last receipt is gone.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_answered(&mut self) -> bool {
+        !matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The receivers of watershed: what takes telemetry in from outside and hands it to an outlet.
+//!
+//! This crate refuses to know processors and exporters, what a pipeline looks like and when a process stops: the
+//! engine of `watershed-pipeline` builds, binds, runs and stops what is listed in [`ALL`].
+//!
+//! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), then one file per receiver.
+
+mod otlp;
+mod server;
+
+use watershed_pipeline::{ReceiverFactory, receiver};
+
+/// Every receiver, in the order of the reference manual.
+pub static ALL: &[ReceiverFactory] = &[receiver::<otlp::Config>()];

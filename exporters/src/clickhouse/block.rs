@@ -307,52 +307,139 @@ fn paths(attributes: Attributes<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::clickhouse::columns::{LOGS, TRACES};
-    use crate::clickhouse::row;
     use watershed_pipeline::{Batch, Signal};
+
+    use super::super::columns::{LOGS, TRACES};
+    use super::super::field::Wanted;
+    use super::super::row;
+    use super::*;
+
+    fn columns(of: &'static [Wanted], types: &[(&str, &str)]) -> Vec<Column> {
+        let column = |(name, type_name): &(&str, &str)| {
+            let wanted = of.iter().find(|wanted| wanted.name == *name).unwrap();
+            let wire = wanted.field.kind().wire(type_name).unwrap();
+            Column { name: (*name).to_owned(), field: wanted.field, wire }
+        };
+        types.iter().map(column).collect()
+    }
+
+    /// A column's bytes, behind a header for one column and this many rows.
+    #[track_caller]
+    fn check(batch: &Batch, name: &str, type_name: &str, sent_as: &str, values: &[&[u8]]) {
+        let (of, rows) = match batch.signal() {
+            Signal::Traces => (TRACES, row::spans(batch)),
+            _ => (LOGS, row::logs(batch)),
+        };
+        let block = encode(&columns(of, &[(name, type_name)]), &rows, Compression::None).unwrap();
+        let mut golden = vec![1, rows.len() as u8];
+        push_sized(&mut golden, name.as_bytes());
+        push_sized(&mut golden, sent_as.as_bytes());
+        golden.extend(values.concat());
+        assert_eq!(block, golden, "{name} {type_name}");
+    }
+
+    fn logs() -> Batch {
+        Batch::builder(Signal::Logs)
+            .resource(|resource| resource.set_attribute("service.name", "shop"))
+            .record(|log| {
+                log.set_time_unix_nano(1_000_000_000_000_000_001);
+                log.set_body("one");
+                log.set_severity_number(300);
+                log.set_attribute("b", 1_i64);
+                log.set_attribute("a", "x");
+            })
+            .record(|log| {
+                log.set_observed_time_unix_nano(2_000_000_000);
+                log.set_attribute("c", true);
+            })
+            .record(|log| {
+                log.set_attribute("b", 2_i64);
+                log.set_attribute("a", "y");
+            })
+            .build()
+    }
+
+    const fn word(number: u64) -> [u8; 8] {
+        number.to_le_bytes()
+    }
+
     #[test]
-    fn probe() {
-        let batch = Batch::builder(Signal::Logs)
-            .resource(|resource| {
-                resource.set_attribute("z", "1");
-                resource.set_attribute("service.name", "checkout")
-            })
-            .scope("orders", "1.2", |_| ())
-            .record(|log| {
-                log.set_body("order placed");
-                log.set_attribute("order.id", 4711_i64);
-                log.set_attribute("a", 0.5)
-            })
-            .record(|log| {
-                log.set_body("order gone");
-                log.set_attribute("order.id", 4712_i64);
-                log.set_attribute("a", 1.5)
-            })
+    fn times_are_numbers_in_the_unit_of_the_table() {
+        let [first, second] = [1_000_000_000_000_000_001, 2_000_000_000];
+        check(
+            &logs(),
+            "Timestamp",
+            "DateTime64(9)",
+            "DateTime64(9)",
+            &[&word(first), &word(second), &word(0)],
+        );
+        let (first, second) = (word(1_000_000_000_000), word(2_000));
+        check(&logs(), "Timestamp", "DateTime64(3)", "DateTime64(3)", &[&first, &second, &word(0)]);
+        let seconds = [1_000_000_000_u32, 2, 0].map(u32::to_le_bytes);
+        check(&logs(), "Timestamp", "DateTime", "DateTime", &[seconds.as_flattened()]);
+    }
+
+    #[test]
+    fn texts_are_plain_or_numbers_into_a_dictionary() {
+        check(&logs(), "Body", "String", "String", &[b"\x03one\0\0"]);
+        let low = "LowCardinality(String)";
+        let dictionary = [word(1), word(0x600), word(1)];
+        let values: [&[u8]; 4] = [dictionary.as_flattened(), b"\x04shop", &word(3), &[0, 0, 0]];
+        check(&logs(), "ServiceName", low, low, &values);
+    }
+
+    #[test]
+    fn numbers_are_clipped_to_their_type() {
+        check(&logs(), "SeverityNumber", "UInt8", "UInt8", &[&[255, 0, 0]]);
+        check(&logs(), "SeverityNumber", "Int8", "Int8", &[&[127, 0, 0]]);
+        check(&logs(), "SeverityNumber", "Int32", "Int32", &[&[44, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn maps_are_sorted_by_key() {
+        let plain = "Map(String, String)";
+        let ends = [word(2), word(3), word(5)];
+        let values: [&[u8]; 3] =
+            [ends.as_flattened(), b"\x01a\x01b\x01c\x01a\x01b", b"\x01x\x011\x04true\x01y\x012"];
+        check(&logs(), "LogAttributes", plain, plain, &values);
+        let low = "Map(LowCardinality(String), String)";
+        let keys = [word(0x600), word(3)];
+        let values: [&[u8]; 7] = [
+            &word(1),
+            ends.as_flattened(),
+            keys.as_flattened(),
+            b"\x01a\x01b\x01c",
+            &word(5),
+            &[0, 1, 2, 0, 1],
+            b"\x01x\x011\x04true\x01y\x012",
+        ];
+        check(&logs(), "LogAttributes", low, low, &values);
+        let json: &[u8] = b"\x0f{\"a\":\"x\",\"b\":1}\x0a{\"c\":true}\x0f{\"a\":\"y\",\"b\":2}";
+        check(&logs(), "LogAttributes", "JSON", "String", &[json]);
+    }
+
+    #[test]
+    fn what_is_of_the_resource_is_repeated_for_each_row() {
+        let plain = "Map(String, String)";
+        let ends = [word(1), word(2), word(3)];
+        let keys = b"\x0cservice.name".repeat(3);
+        let values = b"\x04shop".repeat(3);
+        check(&logs(), "ResourceAttributes", plain, plain, &[ends.as_flattened(), &keys, &values]);
+    }
+
+    #[test]
+    fn ids_are_hexadecimal_and_absent_ones_empty() {
+        let span = Batch::builder(Signal::Traces)
+            .record(|span| span.set_span_ids([0xA9; 16], [0; 8], [0; 8]))
             .build();
-        let types: std::collections::HashMap<&str, &str> = [
-            ("Timestamp", "DateTime64(9)"),
-            ("ResourceAttributes", "Map(LowCardinality(String), String)"),
-            ("ScopeAttributes", "Map(LowCardinality(String), String)"),
-            ("LogAttributes", "Map(LowCardinality(String), String)"),
-            ("TraceFlags", "UInt8"),
-            ("SeverityNumber", "UInt8"),
-            ("SeverityText", "LowCardinality(String)"),
-            ("ServiceName", "LowCardinality(String)"),
-        ]
-        .into();
-        let columns: Vec<Column> = LOGS
-            .iter()
-            .filter(|w| w.is_needed)
-            .map(|w| Column {
-                name: w.name.into(),
-                field: w.field,
-                wire: w.field.kind().wire(types.get(w.name).copied().unwrap_or("String")).unwrap(),
-            })
-            .collect();
-        let rows = row::logs(&batch);
-        std::fs::write("/tmp/body.lz4", encode(&columns, &rows, Compression::Lz4).unwrap()).unwrap();
-        std::fs::write("/tmp/body.zstd", encode(&columns, &rows, Compression::Zstd).unwrap()).unwrap();
-        std::fs::write("/tmp/body.none", encode(&columns, &rows, Compression::None).unwrap()).unwrap();
+        check(&span, "TraceId", "String", "String", &[b"\x20", b"a9".repeat(16).as_slice()]);
+        check(&span, "SpanId", "String", "String", &[&[0]]);
+        check(
+            &span,
+            "Events.Name",
+            "Array(LowCardinality(String))",
+            "Array(LowCardinality(String))",
+            &[&word(1), &word(0)],
+        );
     }
 }

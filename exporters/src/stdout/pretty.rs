@@ -1,11 +1,10 @@
 //! Records as text for people: time, level, service, message, and then all attributes.
 
-use std::io::Write as _;
-
 use watershed_pipeline::{Attributes, DataPoint, LogRecord, Number, PointValue, Record, Span, Value};
 
 use crate::calendar::Moment;
 use crate::flat_json::{duration_ms, push_value, severity_name, span_kind, status_name};
+use crate::terminal;
 
 /// Where the second and further lines of a message begin.
 const INDENT: &str = "    ";
@@ -167,24 +166,9 @@ impl Text<'_> {
         self.out.extend_from_slice(b"\x1b[0m");
     }
 
-    /// Writes text with every character as an escape that a terminal would act on instead of showing it.
     fn safe(&mut self, text: &str) {
-        let mut rest = text;
-        while let Some((position, letter)) = rest.char_indices().find(|(_, letter)| is_active(*letter)) {
-            let (plain, tail) = rest.split_at(position);
-            self.out.extend_from_slice(plain.as_bytes());
-            // Writing to memory cannot fail.
-            write!(self.out, "{}", letter.escape_default()).unwrap_or_default();
-            rest = tail.get(letter.len_utf8()..).unwrap_or_default();
-        }
-        self.out.extend_from_slice(rest.as_bytes());
+        terminal::push_safe(self.out, text);
     }
-}
-
-/// Control characters, and those that change the direction of text (Unicode TR 9), which can hide what a line says.
-fn is_active(letter: char) -> bool {
-    letter.is_control() && letter != '\t'
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn is_plain(text: &str) -> bool {

@@ -305,6 +305,30 @@ impl Part {
     }
 }
 
+/// Keeps the span events for which `keep`, asked once for each in the order of the spans, says so.
+pub(crate) fn retain_events(part: &mut Part, mut keep: impl FnMut() -> bool) {
+    let Rows::Spans(rows) = &mut part.rows else { return };
+    for span in &mut rows.spans {
+        let mut kept = span.events;
+        kept.len = 0;
+        for index in span.events.indices() {
+            if !keep() {
+                continue;
+            }
+            let target = kept.indices().end;
+            if let Ok([event, slot]) = rows.events.get_disjoint_mut([index, target]) {
+                std::mem::swap(event, slot);
+            }
+            kept.len += 1;
+        }
+        if kept != span.events {
+            span.events = kept;
+            span.raw = Text::NONE;
+            part.pristine = false;
+        }
+    }
+}
+
 /// The events and links of a part as holders of attributes, each with the span it belongs to.
 pub(crate) fn event_and_link_holders(part: &Part) -> Vec<Holder> {
     let Rows::Spans(rows) = &part.rows else { return Vec::new() };

@@ -59,6 +59,12 @@ impl<'a> Metric<'a> {
         Attributes::new(self.part, self.row.metadata)
     }
 
+    /// The metric's data points.
+    pub fn points(self) -> impl Iterator<Item = DataPoint<'a>> {
+        let part = self.part;
+        self.row.points.indices().filter_map(move |index| DataPoint::new(part, index))
+    }
+
     /// Whether two views are of the same metric of the same message.
     #[must_use]
     pub fn is_same(self, other: Metric<'_>) -> bool {

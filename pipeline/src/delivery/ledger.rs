@@ -19,13 +19,16 @@ pub enum DropReason {
     TooLarge,
     /// The far end did not take them within `max_elapsed_time`, or failed once with retry switched off.
     RetryTimeout,
+    /// The queue was full and `block_on_overflow` is off, and no sender was there to be told.
+    QueueFull,
     /// The stop ran out of time.
     Shutdown,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::Rejected, Self::TooLarge, Self::RetryTimeout, Self::Shutdown];
+    pub const ALL: [Self; 5] =
+        [Self::Rejected, Self::TooLarge, Self::RetryTimeout, Self::QueueFull, Self::Shutdown];
 
     /// The value of the label.
     #[must_use]
@@ -34,6 +37,7 @@ impl DropReason {
             Self::Rejected => "rejected",
             Self::TooLarge => "too_large",
             Self::RetryTimeout => "retry_timeout",
+            Self::QueueFull => "queue_full",
             Self::Shutdown => "shutdown",
         }
     }
@@ -46,7 +50,7 @@ pub(crate) struct Ledger {
     sent: Counter,
     send_failed: Counter,
     enqueue_failed: Counter,
-    dropped: [Counter; 4],
+    dropped: [Counter; 5],
     held: Gauge,
 }
 
@@ -84,11 +88,12 @@ impl Ledger {
     }
 
     fn drop_items(&self, reason: DropReason, items: usize) {
-        let [rejected, too_large, retry_timeout, shutdown] = &self.dropped;
+        let [rejected, too_large, retry_timeout, queue_full, shutdown] = &self.dropped;
         let counter = match reason {
             DropReason::Rejected => rejected,
             DropReason::TooLarge => too_large,
             DropReason::RetryTimeout => retry_timeout,
+            DropReason::QueueFull => queue_full,
             DropReason::Shutdown => shutdown,
         };
         counter.add(items as u64);
@@ -181,9 +186,9 @@ impl Load {
     }
 
     /// The full queue does not take the load: its senders are told.
-    pub(crate) fn overflow(&mut self, refusal: &Refusal) {
+    pub(crate) fn overflow(&mut self, refusal: &Refusal, reason: DropReason) {
         self.ledger.enqueue_failed.add(self.open as u64);
-        self.fail(refusal, DropReason::RetryTimeout);
+        self.fail(refusal, reason);
     }
 
     fn close(&mut self, items: usize) -> usize {

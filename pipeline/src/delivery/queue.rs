@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::ledger::{Claim, Load};
+use super::ledger::{Claim, DropReason, Load};
 use super::settings::{SendingQueue, Sizer};
 use crate::batch::Batch;
 use crate::component::Refusal;
@@ -61,28 +61,28 @@ impl MemoryQueue {
         Self { options, lifecycle, size, room, ready: Semaphore::new(0), waiting: Mutex::default() }
     }
 
-    /// Finds room for so many units, or says why there is none.
-    async fn place(&self, units: u32, has_sender: bool) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Finds room for so many units, or says what becomes of the load.
+    async fn place(&self, units: u32, has_sender: bool) -> Result<OwnedSemaphorePermit, Overflow> {
+        const STOPPING: Overflow = ("the process is stopping; send it again", DropReason::Shutdown);
         match Arc::clone(&self.room).try_acquire_many_owned(units) {
             Ok(permit) => return Ok(permit),
-            Err(TryAcquireError::Closed) => return Err(retry("the process is stopping")),
+            Err(TryAcquireError::Closed) => return Err(STOPPING),
             Err(TryAcquireError::NoPermits) if !self.options.block_on_overflow => {
-                return Err(retry("the sending queue is full"));
+                return Err(("the sending queue is full", DropReason::QueueFull));
             }
             Err(TryAcquireError::NoPermits) => {}
         }
         let room = Arc::clone(&self.room).acquire_many_owned(units);
         tokio::select! {
             biased;
-            permit = room => permit.map_err(|_| retry("the process is stopping")),
-            () = self.lifecycle.stopping(has_sender) => Err(retry("the sending queue is full and the process is stopping")),
+            permit = room => permit.map_err(|_| STOPPING),
+            () = self.lifecycle.stopping(has_sender) => Err(STOPPING),
         }
     }
 }
 
-fn retry(reason: &str) -> Refusal {
-    Refusal::Retry { reason: reason.to_owned(), after: None }
-}
+/// What the sender is told, and the reason for the count when there is none.
+type Overflow = (&'static str, DropReason);
 
 #[async_trait]
 impl Queue for MemoryQueue {
@@ -92,7 +92,9 @@ impl Queue for MemoryQueue {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let permit = match self.place(units, load.has_sender()).await {
             Ok(permit) => permit,
-            Err(refusal) => return load.overflow(&refusal),
+            Err((told, reason)) => {
+                return load.overflow(&Refusal::Retry { reason: told.to_owned(), after: None }, reason);
+            }
         };
         self.size.add(units.into());
         load.add_claim(Arc::new(Place { size: self.size.clone(), units: units.into(), _room: permit }));

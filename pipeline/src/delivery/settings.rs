@@ -262,7 +262,7 @@ mod tests {
             &[
                 "otlp:2:29: otlp.sending_queue.queue_size: must be positive; `enabled: false` switches the queue off",
                 "otlp:2:41: otlp.sending_queue.storage: only `memory` is known; remove the setting or write `memory`",
-                "otlp:3:10: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
+                "otlp:3:1: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
             ],
         );
         check(

@@ -8,6 +8,7 @@ use super::{Pipeline, Sweep};
 use crate::batch::{Batch, Signal};
 use crate::component::{Out, Processor, Refusal};
 use crate::lifecycle::{Lifecycle, guard};
+use crate::receipt::Receipt;
 use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
 
 /// One processor in its lane.
@@ -117,6 +118,12 @@ impl Stage {
             Sweep::Tick => None,
             Sweep::Drain => Some(self.call(self.signal, 0, |processor, out| processor.drain(now, out))),
         }
+    }
+
+    /// Tells that the processor's code panicked outside of a call.
+    pub(super) fn fail(&self, reason: &str, receipts: &[Receipt]) {
+        self.lifecycle.fail(&self.id, reason);
+        receipts.iter().for_each(|receipt| receipt.refuse(broken()));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -372,7 +372,7 @@ fn span_id() -> impl Strategy<Value = Vec<u8>> {
 /// Makes an empty id or one of `length` bytes of which at least one is not zero.
 fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
     let full = vec(any::<u8>(), length).prop_map(|mut id| {
-        id[0] |= 1;
+        id.iter_mut().take(1).for_each(|byte| *byte |= 1);
         id
     });
     prop_oneof![1 => Just(Vec::new()), 3 => full]

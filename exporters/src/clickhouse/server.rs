@@ -1,0 +1,216 @@
+//! Talks to ClickHouse: inserts, and the few queries that look at tables and create them.
+//!
+//! Queries go through the `clickhouse` crate. Inserts are plain requests with a body made beforehand: so an attempt that
+//! is given up takes its connection with it (the crate would go on waiting in a task of its own), and the status codes
+//! of proxies are seen.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{HeaderMap, HeaderValue, USER_AGENT};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use reqwest::{Request, Url};
+use tokio::time::Instant;
+use watershed_config::BuildError;
+
+use super::address::{Connection, Order};
+use super::verdict::{Failure, Reaction};
+use crate::client::{self, Client, Options, Tls, Version, body_start, chain, retry_after};
+
+/// For how long a server that did not answer is asked last.
+const AVOIDED: Duration = Duration::from_secs(10);
+
+/// The servers, and how to reach them.
+pub(super) struct Servers {
+    connection: Connection,
+    client: Client,
+    tls: Tls,
+    is_secure: bool,
+    headers: HeaderMap,
+    /// When each server failed last.
+    failed: Mutex<Vec<Option<Instant>>>,
+    turn: AtomicUsize,
+}
+
+impl Servers {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong.
+    pub(super) fn new(connection: Connection, tls: &Tls, mut headers: HeaderMap) -> Result<Self, BuildError> {
+        let is_secure = connection.servers.iter().any(|url| url.scheme() == "https");
+        let options = Options {
+            tls: tls.clone(),
+            is_secure,
+            version: Version::One,
+            proxy: None,
+            idle_connections_max: 32,
+            // Below the server's keep_alive_timeout, which is 3 s in old versions: it closes first otherwise.
+            idle_timeout: Some(Duration::from_millis(2500)),
+            ping: None,
+            pings_idle: false,
+        };
+        let sign_in = [
+            ("x-clickhouse-user", connection.user.as_deref(), "username"),
+            (
+                "x-clickhouse-key",
+                connection.password.as_ref().map(watershed_config::Secret::expose),
+                "password",
+            ),
+        ];
+        for (name, value, setting) in sign_in {
+            let Some(value) = value else { continue };
+            let mut value = HeaderValue::from_bytes(value.as_bytes())
+                .map_err(|_| BuildError::at(setting, "has a line end or a control character; remove it"))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let failed = Mutex::new(vec![None; connection.servers.len()]);
+        let client = Client::new(options)?;
+        Ok(Self {
+            connection,
+            client,
+            tls: tls.clone(),
+            is_secure,
+            headers,
+            failed,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Reads the certificates again if it is time to.
+    ///
+    /// # Errors
+    /// Says which file is wrong.
+    pub(super) fn refresh(&self) -> Result<(), BuildError> {
+        self.client.refresh()
+    }
+
+    /// Sends an insert to one server after the other, until one answers.
+    ///
+    /// # Errors
+    /// The last server's answer.
+    pub(super) async fn insert(&self, parameters: &[(&str, &str)], body: &Bytes) -> Result<(), Failure> {
+        let mut last = Err(Failure::unreachable("there is no server".to_owned()));
+        for (index, url) in self.order() {
+            last = self.post(url, parameters, body.clone()).await;
+            if self.is_final(index, &last) {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Takes note of a server's answer and says whether it stands; else the next server may do better.
+    pub(super) fn is_final<T>(&self, index: usize, answer: &Result<T, Failure>) -> bool {
+        let goes_on = matches!(answer, Err(failure) if failure.reaction == Reaction::Elsewhere);
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = failed.get_mut(index) {
+            *place = goes_on.then(Instant::now);
+        }
+        !goes_on
+    }
+
+    /// The servers in the order in which they are asked. One that failed lately is asked last.
+    pub(super) fn order(&self) -> Vec<(usize, &Url)> {
+        let count = self.connection.servers.len();
+        let first = match self.connection.order {
+            Order::Listed => 0,
+            Order::RoundRobin => self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1),
+            Order::Random => fastrand::usize(..count.max(1)),
+        };
+        let mut order: Vec<usize> = (0..count).map(|index| (first + index) % count).collect();
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_avoided = |index: &usize| {
+            failed.get(*index).copied().flatten().is_some_and(|failed| failed.elapsed() < AVOIDED)
+        };
+        order.sort_by_key(is_avoided);
+        let with_url = |index: usize| Some((index, self.connection.servers.get(index)?));
+        order.into_iter().filter_map(with_url).collect()
+    }
+
+    async fn post(&self, url: &Url, parameters: &[(&str, &str)], body: Bytes) -> Result<(), Failure> {
+        let mut url = url.clone();
+        url.query_pairs_mut().extend_pairs(&self.connection.settings).extend_pairs(parameters);
+        let mut request = Request::new(Method::POST, url.clone());
+        request.headers_mut().clone_from(&self.headers);
+        *request.body_mut() = Some(body.into());
+        let unreachable = |error: watershed_pipeline::ExportError| {
+            Failure::unreachable(format!("{}: {error}", client_name(&url)))
+        };
+        let mut response = self.client.send(request).await.map_err(unreachable)?;
+        let status = response.status();
+        let code = number(response.headers(), "x-clickhouse-exception-code");
+        let body = body_start(&mut response).await;
+        if status.is_success() && code.is_none() {
+            // An insert has no answer but an exception, which comes in the body when the status has been sent already.
+            let body = body.map_err(unreachable)?;
+            let text = String::from_utf8_lossy(&body);
+            return if text.contains("DB::Exception") {
+                Err(Failure::exception(&text, None))
+            } else {
+                Ok(())
+            };
+        }
+        let body = body.unwrap_or_default();
+        let text = String::from_utf8_lossy(&body);
+        let is_clickhouse = code.is_some() || text.contains("DB::Exception");
+        if is_clickhouse {
+            return Err(Failure::exception(&text, code));
+        }
+        Err(Failure::stranger(status, &text, retry_after(response.headers(), SystemTime::now())))
+    }
+
+    /// A client of the `clickhouse` crate for one server, with the certificates as they are now.
+    ///
+    /// # Errors
+    /// A certificate cannot be read.
+    pub(super) fn session(&self, url: &Url) -> Result<clickhouse::Client, Failure> {
+        let config = self
+            .tls
+            .client_config(self.is_secure)
+            .map_err(|error| Failure::unreachable(format!("certificates cannot be read: {error}")))?;
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(client::CONNECT_TIMEOUT));
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
+        let mut client = clickhouse::Client::with_http_client(http).with_url(url.as_str());
+        for (name, value) in &self.connection.settings {
+            client = client.with_setting(name, value);
+        }
+        for (name, value) in self.headers.iter().filter(|(name, _)| **name != USER_AGENT) {
+            client = client.with_header(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
+        }
+        Ok(client)
+    }
+}
+
+/// Turns an error of the `clickhouse` crate into one of ours.
+pub(super) fn failure(url: &Url, error: &clickhouse::error::Error) -> Failure {
+    match error {
+        clickhouse::error::Error::BadResponse(text) if text.contains("Code: ") => {
+            Failure::exception(text, None)
+        }
+        _ => Failure::unreachable(format!("{}: {}", client_name(url), chain(error))),
+    }
+}
+
+/// A server in a message.
+fn client_name(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}

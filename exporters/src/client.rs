@@ -1,0 +1,201 @@
+//! What exporters over HTTP share: the client with its TLS, compression of bodies, and how answers are read.
+//!
+//! Read `client/answer.rs` for what an answer means to the engine, `client/status.rs` for the messages in it,
+//! `client/tls.rs` for certificates, `client/compression.rs` for bodies.
+
+mod answer;
+mod compression;
+mod status;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+use watershed_config::{BuildError, Secret, ServerUrl};
+use watershed_pipeline::ExportError;
+
+pub(crate) use answer::{Answer, BODY_SIZE_MAX, body_start, partial_success, quotable, retry_after};
+pub(crate) use compression::{Compression, CompressionParameters, Compressor};
+pub(crate) use status::{Status, response_message};
+pub(crate) use tls::Tls;
+
+/// How long connecting to a server may take, so that one that is switched off does not eat the time of an attempt.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of a client that are not read as such from the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Certificates and keys.
+    pub(crate) tls: Tls,
+    /// Whether any address begins with `https`.
+    pub(crate) is_secure: bool,
+    /// Which versions of HTTP may be spoken.
+    pub(crate) version: Version,
+    /// A proxy instead of those that the environment names.
+    pub(crate) proxy: Option<ServerUrl>,
+    /// How many connections without work are kept.
+    pub(crate) idle_connections_max: usize,
+    /// How long a connection without work is kept.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// After which silence an HTTP/2 connection is asked for a sign of life, and how long that may take.
+    pub(crate) ping: Option<(Duration, Duration)>,
+    /// Whether a connection without work is asked too.
+    pub(crate) pings_idle: bool,
+}
+
+/// Which versions of HTTP a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// HTTP/1.1 only.
+    One,
+    /// HTTP/2 where TLS lets both sides agree on it, else HTTP/1.1.
+    Agreed,
+    /// HTTP/2 only, also without TLS.
+    Two,
+}
+
+/// An HTTP client whose certificates are read again from time to time.
+pub(crate) struct Client {
+    options: Options,
+    current: RwLock<reqwest::Client>,
+    read_at: Mutex<Instant>,
+}
+
+impl Client {
+    /// Reads the certificates and makes a client.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong.
+    pub(crate) fn new(options: Options) -> Result<Self, BuildError> {
+        let current = RwLock::new(options.client()?);
+        Ok(Self { options, current, read_at: Mutex::new(Instant::now()) })
+    }
+
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// An attempt without an answer is always worth another.
+    pub(crate) async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, ExportError> {
+        let client = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        client.execute(request).await.map_err(transport_error)
+    }
+
+    /// Reads the certificates again if it is time to.
+    ///
+    /// # Errors
+    /// Says which file is wrong; the client goes on with what it has.
+    pub(crate) fn refresh(&self) -> Result<(), BuildError> {
+        let Some(interval) = self.options.tls.reload_interval() else { return Ok(()) };
+        {
+            let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if read_at.elapsed() < interval {
+                return Ok(());
+            }
+            *read_at = Instant::now();
+        }
+        let client = self.options.client()?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+}
+
+impl Options {
+    fn client(&self) -> Result<reqwest::Client, BuildError> {
+        let mut tls = self.tls.client_config(self.is_secure)?;
+        tls.alpn_protocols = match self.version {
+            Version::One => vec![b"http/1.1".to_vec()],
+            Version::Agreed => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Version::Two => vec![b"h2".to_vec()],
+        };
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("watershed/", env!("CARGO_PKG_VERSION")))
+            // A redirect may turn a POST into a GET, and an answer to that would look like success.
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(self.idle_connections_max)
+            .pool_idle_timeout(self.idle_timeout)
+            .http2_initial_stream_window_size(1 << 20)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        builder = match self.version {
+            Version::One => builder.http1_only(),
+            Version::Agreed => builder,
+            Version::Two => builder.http2_prior_knowledge(),
+        };
+        if let Some((interval, timeout)) = self.ping {
+            builder = builder
+                .http2_keep_alive_interval(interval)
+                .http2_keep_alive_timeout(timeout)
+                .http2_keep_alive_while_idle(self.pings_idle);
+        }
+        if let Some(proxy) = &self.proxy {
+            let proxy = reqwest::Proxy::all(proxy.with_scheme(false))
+                .map_err(|error| BuildError::at("proxy_url", chain(&error)))?;
+            builder = builder.proxy(proxy);
+        }
+        builder
+            .build()
+            .map_err(|error| BuildError::new(format!("cannot make an HTTP client: {}", chain(&error))))
+    }
+}
+
+/// Headers as they are written in the configuration. Their values stay out of logs.
+///
+/// # Errors
+/// Names the header that is not one.
+pub(crate) fn headers(settings: &BTreeMap<String, Secret>) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::with_capacity(settings.len());
+    for (name, value) in settings {
+        let path = format!("headers.{name}");
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| {
+            BuildError::at(&path, "is not the name of a header; use letters, digits and dashes")
+        })?;
+        let mut value = HeaderValue::try_from(value.expose()).map_err(|_| {
+            BuildError::at(
+                &path,
+                "has a value that no header can hold; remove line ends and control characters",
+            )
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// An attempt that ended without an answer.
+pub(crate) fn transport_error(error: reqwest::Error) -> ExportError {
+    // The address may hold a token in its query.
+    let error = error.without_url();
+    ExportError::Retry { reason: format!("no answer from the server: {}", chain(&error)), after: None }
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_named_without_its_value() {
+        let settings = BTreeMap::from([("x-token".to_owned(), Secret::new("hunter2\n"))]);
+        let error = headers(&settings).unwrap_err().to_string();
+        assert!(error.contains("headers.x-token") && !error.contains("hunter2"), "{error}");
+    }
+}

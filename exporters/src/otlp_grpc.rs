@@ -1,0 +1,307 @@
+//! Sends telemetry to any server that speaks OTLP over gRPC.
+//!
+//! ```yaml
+//! otlp_grpc:
+//!   endpoint: collector.example.com:4317
+//!   tls:
+//!     ca_file: /etc/ssl/collector-ca.pem
+//! ```
+//!
+//! Signals: all. Order: as the queue has it. Memory: one request for each export that runs. Without compression, a
+//! request that nobody changed on its way is sent as it was received, without a copy.
+//!
+//! The endpoint is `host:port`, `http://host:port` or `https://host:port`; the last two say whether TLS is spoken, for the
+//! first `tls.insecure` does. One connection carries all requests. A pipeline that has many servers behind one name
+//! needs a balancer that understands HTTP/2.
+//!
+//! The engine's settings `timeout` (here 5s), `sending_queue` and `retry_on_failure` belong to this exporter as to every
+//! other. Answers are read as the OTLP specification says, section "OTLP/gRPC": `CANCELLED`, `DEADLINE_EXCEEDED`,
+//! `ABORTED`, `OUT_OF_RANGE`, `UNAVAILABLE` and `DATA_LOSS` are tried again, not before the server's `RetryInfo`;
+//! `RESOURCE_EXHAUSTED` only with one; a message that is too large halves the batch; anything else is never sent again.
+
+mod answer;
+mod frame;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
+use http_body_util::{BodyExt as _, Limited};
+use reqwest::{Request, Url};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use watershed_config::{BuildError, ByteSize, Period, Secret, ServerUrl};
+use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
+
+use self::answer::Outcome;
+use self::frame::Frame;
+use crate::client::{self, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version};
+
+/// Settings of the exporter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The server: `host:port`, `http://host:port` or `https://host:port`. Required.
+    endpoint: ServerUrl,
+    /// Metadata that is sent along, such as `authorization`. Default none.
+    #[serde(default)]
+    headers: BTreeMap<String, Secret>,
+    /// How messages are made smaller: `gzip`, `zstd`, `deflate` or `none`. Default `gzip`.
+    #[serde(default)]
+    compression: Compression,
+    /// How hard the compression tries.
+    #[serde(default)]
+    compression_params: CompressionParameters,
+    /// Certificates and keys, and whether TLS is spoken at all.
+    #[serde(default)]
+    tls: Tls,
+    /// Signs of life, which find a connection that died in silence.
+    #[serde(default)]
+    keepalive: KeepAlive,
+    /// Accepted for files of the Collector; one connection is used whatever it says.
+    #[serde(default, rename = "balancer_name")]
+    _balancer_name: Option<String>,
+    /// Accepted for files of the Collector; an attempt always waits for the connection until `timeout`.
+    #[serde(default, rename = "wait_for_ready")]
+    _wait_for_ready: bool,
+    /// Accepted for files of the Collector; has no effect here.
+    #[serde(default, rename = "read_buffer_size")]
+    _read_buffer_size: Option<ByteSize>,
+    /// Accepted for files of the Collector; has no effect here.
+    #[serde(default, rename = "write_buffer_size")]
+    _write_buffer_size: Option<ByteSize>,
+}
+
+/// Signs of life of a connection.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct KeepAlive {
+    /// After which silence the server is asked for one. Default `10s`; 0 means never.
+    time: Period,
+    /// How long it may take. Default `10s`.
+    timeout: Period,
+    /// Whether a connection without requests is asked too. Default `false`; servers may take offence.
+    permit_without_stream: bool,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { time: Period::seconds(10), timeout: Period::seconds(10), permit_without_stream: false }
+    }
+}
+
+impl ExporterConfig for Config {
+    const TYPE: &'static str = "otlp_grpc";
+    const ALIASES: &'static [&'static str] = &["otlp"];
+    const SOURCE: &'static str = include_str!("otlp_grpc.rs");
+    const REACH: Reach = Reach::Network { timeout: Duration::from_secs(5) };
+    type Exporter = OtlpGrpc;
+
+    fn build(&self, _cx: &Context) -> Result<OtlpGrpc, BuildError> {
+        if !self.endpoint.path().is_empty() {
+            let message = format!("`{}` has a path; gRPC knows only host and port", self.endpoint);
+            return Err(BuildError::at("endpoint", message));
+        }
+        let base = Url::parse(&self.endpoint.with_scheme(self.tls.is_on()))
+            .map_err(|error| BuildError::at("endpoint", format!("is no address: {error}")))?;
+        let keepalive = self.keepalive;
+        let client = Client::new(Options {
+            tls: self.tls.clone(),
+            is_secure: base.scheme() == "https",
+            version: Version::Two,
+            proxy: None,
+            idle_connections_max: usize::MAX,
+            idle_timeout: None,
+            ping: (!keepalive.time.is_zero())
+                .then(|| (keepalive.time.duration(), keepalive.timeout.duration())),
+            pings_idle: keepalive.permit_without_stream,
+        })?;
+        let headers = client::headers(&self.headers)?;
+        let compressor = Compressor::new(self.compression, self.compression_params)?;
+        Ok(OtlpGrpc { client, base, headers, compressor })
+    }
+}
+
+/// Sends batches as OTLP over gRPC.
+pub(crate) struct OtlpGrpc {
+    client: Client,
+    base: Url,
+    headers: HeaderMap,
+    compressor: Compressor,
+}
+
+#[async_trait]
+impl Exporter for OtlpGrpc {
+    async fn export(&self, batch: &Batch) -> Result<(), ExportError> {
+        let response: http::Response<reqwest::Body> = self.client.send(self.request(batch)?).await?.into();
+        let (head, body) = response.into_parts();
+        // An error that comes before any message stands in the headers, and then there is nothing more to read.
+        if head.headers.contains_key(answer::GRPC_STATUS) || !head.status.is_success() {
+            return Outcome { code: head.status, fields: &head.headers }.result(batch, &[]);
+        }
+        let collected = Limited::new(body, client::BODY_SIZE_MAX).collect().await.map_err(|error| {
+            let reason = format!("the server's answer broke off: {}", client::chain(&*error));
+            ExportError::Retry { reason, after: None }
+        })?;
+        let trailers = collected.trailers().cloned().unwrap_or_default();
+        Outcome { code: head.status, fields: &trailers }.result(batch, &collected.to_bytes())
+    }
+
+    async fn flush(&self) -> Result<(), ExportError> {
+        if let Err(error) = self.client.refresh() {
+            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
+        }
+        Ok(())
+    }
+}
+
+impl OtlpGrpc {
+    fn request(&self, batch: &Batch) -> Result<Request, ExportError> {
+        let mut url = self.base.clone();
+        url.set_path(match batch.signal() {
+            Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        });
+        let mut request = Request::new(Method::POST, url);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        if let Some(encoding) = self.compressor.encoding() {
+            headers.insert(HeaderName::from_static("grpc-encoding"), HeaderValue::from_static(encoding));
+        }
+        headers.extend(self.headers.clone());
+        let frame = Frame::new(&self.compressor, batch.to_otlp())
+            .map_err(|reason| ExportError::Reject { count: batch.len(), reason })?;
+        *request.body_mut() = Some(reqwest::Body::wrap(frame));
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, Reply};
+    use bytes::Bytes;
+    use opentelemetry_proto::tonic::collector::{
+        logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
+        trace::v1::ExportTraceServiceRequest,
+    };
+    use prost::Message as _;
+    use watershed_config::Section;
+
+    fn build(yaml: &str) -> Result<OtlpGrpc, String> {
+        let section = Section::from_text("otlp_grpc", yaml).unwrap();
+        let config: Config = section.read().map_err(|errors| errors.to_string())?;
+        ExporterConfig::build(&config, &testing::context("otlp_grpc")).map_err(|error| error.to_string())
+    }
+
+    fn success() -> Reply {
+        Reply::ok(vec![0; 5]).with("content-type", "application/grpc").with_trailer("grpc-status", "0")
+    }
+
+    #[track_caller]
+    fn check_base(yaml: &str, expected: &str) {
+        assert_eq!(build(yaml).unwrap().base.as_str(), expected);
+    }
+
+    #[test]
+    fn the_scheme_decides_on_tls_before_the_setting_does() {
+        check_base("endpoint: h:4317", "https://h:4317/");
+        check_base("{endpoint: 'h:4317', tls: {insecure: true}}", "http://h:4317/");
+        check_base("{endpoint: 'https://h:4317', tls: {insecure: true}}", "https://h:4317/");
+        check_base("endpoint: http://h:4317", "http://h:4317/");
+    }
+
+    #[test]
+    fn an_endpoint_with_a_path_is_refused() {
+        assert_eq!(
+            build("endpoint: http://h:4317/v1/logs").err().unwrap(),
+            "endpoint: `http://h:4317/v1/logs` has a path; gRPC knows only host and port"
+        );
+    }
+
+    #[tokio::test]
+    async fn every_compression_arrives() {
+        for compression in ["gzip", "zstd", "deflate", "none"] {
+            let mut server = testing::server(success()).await;
+            let yaml = format!(
+                "{{endpoint: '{}', compression: {compression}, headers: {{x-key: secret}}}}",
+                server.url()
+            );
+            build(&yaml).unwrap().export(&testing::logs(2)).await.unwrap();
+            let received = server.received().await;
+            assert_eq!(received.path, "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
+            assert_eq!(
+                (received.header("x-key"), received.header("te"), received.header("content-type")),
+                ("secret", "trailers", "application/grpc")
+            );
+            let (head, body) = received.body.split_at(5);
+            assert_eq!(head[0] == 1, compression != "none");
+            assert_eq!(head[1..], u32::try_from(body.len()).unwrap().to_be_bytes());
+            let body = testing::decompress(received.header("grpc-encoding"), body);
+            let request = ExportLogsServiceRequest::decode(&*body).unwrap();
+            assert_eq!(request.resource_logs[0].scope_logs[0].log_records.len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn spans_go_to_the_service_for_traces() {
+        let mut server = testing::server(success()).await;
+        let exporter = build(&format!("{{endpoint: '{}', compression: none}}", server.url())).unwrap();
+        let batch = Batch::builder(Signal::Traces).record(|span| span.set_span_name("a")).build();
+        exporter.export(&batch).await.unwrap();
+        let received = server.received().await;
+        assert_eq!(received.path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+        let request = ExportTraceServiceRequest::decode(&received.body[5..]).unwrap();
+        assert_eq!(request.resource_spans[0].scope_spans[0].spans[0].name, "a");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_refuses_in_part_is_counted_and_not_repeated() {
+        let partial_success =
+            Some(ExportLogsPartialSuccess { rejected_log_records: 1, error_message: "too old".into() });
+        let message = ExportLogsServiceResponse { partial_success }.encode_to_vec();
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        let body = [&[0], &length[..], &message].concat();
+        let server = testing::server(Reply::ok(body).with_trailer("grpc-status", "0")).await;
+        let exporter = build(&format!("endpoint: {}", server.url())).unwrap();
+        let expected =
+            ExportError::Reject { count: 1, reason: "the server refused 1 items: too old".to_owned() };
+        assert_eq!(exporter.export(&testing::logs(2)).await, Err(expected));
+    }
+
+    #[tokio::test]
+    async fn errors_are_read_from_trailers_and_from_headers_alone() {
+        let in_trailers =
+            Reply::ok(Bytes::new()).with_trailer("grpc-status", "14").with_trailer("grpc-message", "busy%21");
+        let in_headers = Reply::ok(Bytes::new()).with("grpc-status", "14").with("grpc-message", "busy%21");
+        for reply in [in_trailers, in_headers] {
+            let server = testing::server(reply).await;
+            let exporter = build(&format!("endpoint: {}", server.url())).unwrap();
+            let expected = ExportError::Retry {
+                reason: "the server answered UNAVAILABLE: busy!".to_owned(),
+                after: None,
+            };
+            assert_eq!(exporter.export(&testing::logs(1)).await, Err(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_down_is_tried_again() {
+        let exporter = build(&format!("endpoint: {}", testing::nobody())).unwrap();
+        let error = exporter.export(&testing::logs(1)).await.unwrap_err();
+        assert!(matches!(&error, ExportError::Retry { after: None, .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn tls_is_spoken_with_a_server_of_ones_own_authority() {
+        let (mut server, certificate) = testing::tls_server(success()).await;
+        let indented = certificate.replace('\n', "\n      ");
+        let yaml = format!("endpoint: {}\ntls:\n  ca_pem: |\n      {indented}\n", server.url());
+        build(&yaml).unwrap().export(&testing::logs(1)).await.unwrap();
+        assert_eq!(server.received().await.header("te"), "trailers");
+    }
+}

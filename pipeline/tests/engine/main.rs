@@ -1,0 +1,12 @@
+//! The engine as its users see it: a document in, components in memory, paused time.
+
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod lanes;
+#[cfg(test)]
+mod start_and_stop;
+#[cfg(test)]
+mod support;

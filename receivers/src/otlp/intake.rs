@@ -1,0 +1,84 @@
+//! What both protocols do with a message once they have its bytes: decode, count its memory, hand it on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use watershed_pipeline::{Batch, Budget, Context, Outlet, Refusal, Reservation, Signal};
+
+use super::failure::{Failure, Failures, Kind};
+use crate::server::metadata::metadata;
+
+/// Where batches go: the outlet of the engine.
+#[async_trait]
+pub(crate) trait Sink: Send + Sync {
+    /// Whether any pipeline takes this signal.
+    fn accepts(&self, signal: Signal) -> bool;
+
+    /// Hands a batch on and waits until every pipeline has taken responsibility for it.
+    async fn send(&self, batch: Batch) -> Result<(), Refusal>;
+}
+
+#[async_trait]
+impl Sink for Outlet {
+    fn accepts(&self, signal: Signal) -> bool {
+        Self::accepts(self, signal)
+    }
+
+    async fn send(&self, batch: Batch) -> Result<(), Refusal> {
+        Self::send(self, batch).await
+    }
+}
+
+/// The way from a message to the pipelines.
+pub(crate) struct Intake {
+    /// The memory that telemetry in flight may take.
+    pub(crate) budget: Budget,
+    /// Counts of failed requests.
+    pub(crate) failures: Failures,
+    receiver: String,
+    sink: Arc<dyn Sink>,
+    include_metadata: bool,
+}
+
+impl Intake {
+    /// Makes the way in of one protocol. `include_metadata` lets headers and address travel with the batch.
+    pub(crate) fn new(cx: &Context, sink: Arc<dyn Sink>, include_metadata: bool) -> Self {
+        Self {
+            budget: cx.budget().clone(),
+            failures: Failures::new(cx),
+            receiver: cx.id().to_string(),
+            sink,
+            include_metadata,
+        }
+    }
+
+    /// Fails if no pipeline takes the signal.
+    pub(crate) fn check(&self, signal: Signal) -> Result<(), Failure> {
+        if self.sink.accepts(signal) { Ok(()) } else { Err(Failure::no_pipeline(&self.receiver, signal)) }
+    }
+
+    /// Decodes an export request and waits until every pipeline has taken responsibility for it.
+    pub(crate) async fn deliver(
+        &self,
+        signal: Signal,
+        message: Bytes,
+        mut reservation: Reservation,
+        headers: &HeaderMap,
+        client: SocketAddr,
+    ) -> Result<(), Failure> {
+        let mut batch =
+            Batch::from_otlp(signal, message).map_err(|error| Failure::new(Kind::Invalid, error))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        reservation.resize(batch.memory_size())?;
+        batch.set_reservation(reservation);
+        if self.include_metadata {
+            batch.set_metadata(Some(metadata(headers, client)));
+        }
+        Ok(self.sink.send(batch).await?)
+    }
+}

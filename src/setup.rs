@@ -1,0 +1,70 @@
+//! From files to everything that is needed to run, or to all mistakes at once.
+
+use std::sync::Arc;
+
+use watershed_config::{ConfigErrors, ConfigWarning, Document, Sources, load, process_environment};
+use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
+
+use crate::extensions::{self, HealthCheck};
+use crate::memory::default_budget;
+use crate::telemetry::Settings;
+
+/// Keys of `service` beside `extensions` and `pipelines`.
+const SERVICE_KEYS: [&str; 1] = ["telemetry"];
+
+/// A configuration without mistakes, built and not started.
+pub(crate) struct Setup {
+    pub(crate) graph: Graph,
+    pub(crate) settings: Settings,
+    pub(crate) health: Vec<HealthCheck>,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) budget: Budget,
+    pub(crate) lanes: usize,
+    warnings: Vec<ConfigWarning>,
+}
+
+impl Setup {
+    /// Reads the configuration and builds what it describes. Nothing is bound and no server is touched.
+    ///
+    /// # Errors
+    /// Every mistake that can be found, each with its place.
+    pub(crate) fn read(registry: &Registry, sources: &Sources) -> Result<Self, ConfigErrors> {
+        let (mut document, warnings, mut errors) = match load(sources, &process_environment) {
+            Ok(loaded) => (loaded.document, loaded.warnings, Vec::new()),
+            Err(mut mistakes) => match mistakes.take_document() {
+                // What could be understood is read on, so that all mistakes are told at once.
+                Some(document) => (document, Vec::new(), mistakes.into_iter().collect()),
+                None => return Err(mistakes),
+            },
+        };
+        let settings = read_settings(&mut document, &mut errors);
+        let health = extensions::read(&document, &mut errors);
+        let (telemetry, budget) = (Telemetry::new(), default_budget());
+        let environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
+        match (Graph::build(&document, registry, &environment), ConfigErrors::check(errors)) {
+            (Ok(graph), Ok(())) => {
+                let lanes = environment.lanes.get();
+                Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
+            }
+            (Ok(_), Err(errors)) | (Err(errors), Ok(())) => Err(errors),
+            (Err(more), Err(errors)) => {
+                let all = errors.into_iter().chain(more).collect();
+                ConfigErrors::check(all).and_then(|()| Self::read(registry, sources))
+            }
+        }
+    }
+
+    /// What is allowed and still worth a look.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &ConfigWarning> {
+        self.warnings.iter().chain(self.graph.warnings())
+    }
+}
+
+fn read_settings(document: &mut Document, errors: &mut Vec<watershed_config::ConfigError>) -> Settings {
+    let section = document.service.take_section("telemetry");
+    errors.extend(document.service.unknown_keys(&SERVICE_KEYS));
+    Settings::read(section.as_ref()).unwrap_or_else(|mistakes| {
+        errors.extend(mistakes);
+        Settings::default()
+    })
+}

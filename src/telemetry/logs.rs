@@ -1,0 +1,144 @@
+//! The log of the process: lines for people or for machines, to the terminal or to files.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::settings::{Encoding, Level, LogSettings};
+
+/// The environment variable that wins over the level of the configuration.
+const OVERRIDE: &str = "WATERSHED_LOG";
+/// What speaks too much below `info`, and never about what an operator did.
+const LIBRARIES: [&str; 7] = ["hyper", "hyper_util", "h2", "rustls", "reqwest", "tower", "opentelemetry"];
+
+/// Starts the log. A second call in one process has no effect.
+///
+/// # Errors
+/// Says which file cannot be opened, or what is wrong with `WATERSHED_LOG`.
+pub(crate) fn start(settings: &LogSettings) -> Result<(), String> {
+    let filter = filter(settings, watershed_config::process_environment(OVERRIDE).as_deref())?;
+    let outputs = Outputs::open(&settings.output_paths)?;
+    let is_colored = outputs.is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colored).with_writer(outputs);
+    let started = match settings.encoding {
+        Encoding::Console => builder.try_init(),
+        Encoding::Json => builder.json().flatten_event(true).try_init(),
+    };
+    // Only tests and programs that have their own subscriber come here twice; theirs stays.
+    drop(started);
+    Ok(())
+}
+
+fn filter(settings: &LogSettings, wanted: Option<&str>) -> Result<EnvFilter, String> {
+    if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
+        return EnvFilter::try_new(wanted).map_err(|error| {
+            format!("{OVERRIDE}: `{wanted}` is not a filter: {error}; write for instance `debug`")
+        });
+    }
+    let level = match settings.level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    let quiet = if matches!(settings.level, Level::Error) { "error" } else { "warn" };
+    let libraries = LIBRARIES.map(|library| format!(",{library}={quiet}")).concat();
+    EnvFilter::try_new(format!("{level}{libraries}")).map_err(|error| error.to_string())
+}
+
+/// Where lines go; each line goes to all of them.
+#[derive(Clone)]
+struct Outputs(Arc<Vec<Output>>);
+
+enum Output {
+    Stderr,
+    Stdout,
+    File(Mutex<File>),
+}
+
+impl Outputs {
+    fn open(paths: &[String]) -> Result<Self, String> {
+        let open = |path: &String| {
+            match path.as_str() {
+            "stderr" => Ok(Output::Stderr),
+            "stdout" => Ok(Output::Stdout),
+            _ => OpenOptions::new().create(true).append(true).open(path).map(|file| Output::File(Mutex::new(file))).map_err(
+                |error| {
+                    format!(
+                        "service.telemetry.logs.output_paths: cannot open `{path}`: {error}; name `stderr`, `stdout` \
+                         or a file in a folder that exists"
+                    )
+                },
+            ),
+        }
+        };
+        Ok(Self(Arc::new(paths.iter().map(open).collect::<Result<_, _>>()?)))
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.0.iter().all(|output| match output {
+            Output::Stderr => io::stderr().is_terminal(),
+            Output::Stdout => io::stdout().is_terminal(),
+            Output::File(_) => false,
+        })
+    }
+}
+
+impl Write for Outputs {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        for output in self.0.iter() {
+            // A line that cannot be written to one place still goes to the others.
+            drop(match output {
+                Output::Stderr => io::stderr().write_all(line),
+                Output::Stdout => io::stdout().write_all(line),
+                Output::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line),
+            });
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Outputs {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_wins_over_the_configured_level() {
+        let settings = LogSettings { level: Level::Debug, ..LogSettings::default() };
+        assert!(filter(&settings, None).unwrap().to_string().contains("debug"));
+        assert_eq!(filter(&settings, Some("watershed=trace")).unwrap().to_string(), "watershed=trace");
+        assert!(
+            filter(&settings, Some("a=b=c"))
+                .unwrap_err()
+                .starts_with("WATERSHED_LOG: `a=b=c` is not a filter")
+        );
+    }
+
+    #[test]
+    fn lines_go_to_every_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["one", "two"].map(|name| folder.path().join(name).display().to_string());
+        Outputs::open(&paths).unwrap().make_writer().write_all(b"line\n").unwrap();
+        for path in &paths {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "line\n");
+        }
+        assert!(Outputs::open(&["/nowhere/log".to_owned()]).is_err());
+    }
+}
