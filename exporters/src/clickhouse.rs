@@ -49,6 +49,7 @@ mod engine_tests;
 mod field;
 mod layout;
 mod map;
+mod measure;
 mod metric_columns;
 mod row;
 mod server;
@@ -65,6 +66,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Period, Secret};
 use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
+
+pub use self::measure::Encoder;
 
 use self::address::Connection;
 use self::delivery::Delivery;

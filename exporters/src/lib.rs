@@ -13,7 +13,7 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 
-mod clickhouse;
+pub mod clickhouse;
 mod debug;
 mod nop;
 mod otlp_grpc;

@@ -236,7 +236,7 @@ impl Delivery {
 }
 
 /// The rows of a batch for one table.
-fn rows(batch: &Batch, table: Table) -> Vec<Row<'_>> {
+pub(super) fn rows(batch: &Batch, table: Table) -> Vec<Row<'_>> {
     match table {
         Table::Logs => row::logs(batch),
         Table::Traces => row::spans(batch),
