@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use watershed_config::{ConfigErrors, ConfigWarning, Document, Sources, load, process_environment};
+use watershed_config::{
+    ConfigError, ConfigErrors, ConfigWarning, Document, Sources, load, process_environment,
+};
 use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
 
 use crate::extensions::{self, HealthCheck};
@@ -41,17 +43,14 @@ impl Setup {
         let health = extensions::read(&document, &mut errors);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
         let environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
-        match (Graph::build(&document, registry, &environment), ConfigErrors::check(errors)) {
-            (Ok(graph), Ok(())) => {
-                let lanes = environment.lanes.get();
-                Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
-            }
-            (Ok(_), Err(errors)) | (Err(errors), Ok(())) => Err(errors),
-            (Err(more), Err(errors)) => {
-                let all = errors.into_iter().chain(more).collect();
-                ConfigErrors::check(all).and_then(|()| Self::read(registry, sources))
-            }
-        }
+        let graph = Graph::build(&document, registry, &environment);
+        let graph = graph.map_err(|mistakes| errors.extend(mistakes)).ok();
+        ConfigErrors::check(errors)?;
+        let Some(graph) = graph else {
+            return Err(ConfigError::new(None, "", "the pipelines could not be built").into());
+        };
+        let lanes = environment.lanes.get();
+        Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
     }
 
     /// What is allowed and still worth a look.
@@ -60,7 +59,7 @@ impl Setup {
     }
 }
 
-fn read_settings(document: &mut Document, errors: &mut Vec<watershed_config::ConfigError>) -> Settings {
+fn read_settings(document: &mut Document, errors: &mut Vec<ConfigError>) -> Settings {
     let section = document.service.take_section("telemetry");
     errors.extend(document.service.unknown_keys(&SERVICE_KEYS));
     Settings::read(section.as_ref()).unwrap_or_else(|mistakes| {

@@ -44,8 +44,6 @@ mod block;
 mod body;
 mod columns;
 mod delivery;
-#[cfg(test)]
-mod engine_tests;
 mod field;
 mod layout;
 mod map;
@@ -57,6 +55,10 @@ mod tables;
 mod texts;
 mod verdict;
 mod wire;
+
+#[cfg(test)]
+#[path = "../tests/clickhouse/engine.rs"]
+mod engine;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

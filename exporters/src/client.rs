@@ -121,10 +121,12 @@ impl Options {
             .http2_initial_stream_window_size(1 << 20)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
-        builder = match self.version {
-            Version::One => builder.http1_only(),
-            Version::Agreed => builder,
-            Version::Two => builder.http2_prior_knowledge(),
+        builder = match (self.version, self.is_secure) {
+            (Version::One, _) => builder.http1_only(),
+            (Version::Agreed, _) => builder,
+            (Version::Two, true) => builder.http2_prior_knowledge(),
+            // A proxy passes on HTTP/2 only within TLS.
+            (Version::Two, false) => builder.http2_prior_knowledge().no_proxy(),
         };
         if let Some((interval, timeout)) = self.ping {
             builder = builder
@@ -197,5 +199,35 @@ mod tests {
         let settings = BTreeMap::from([("x-token".to_owned(), Secret::new("hunter2\n"))]);
         let error = headers(&settings).unwrap_err().to_string();
         assert!(error.contains("headers.x-token") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_read_again_leave_the_client_as_it_was() {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let tls = format!("ca_file: {}\nreload_interval: 1ns", file.display());
+        let tls: Tls = watershed_config::Section::from_text("tls", &tls).unwrap().read().unwrap();
+        let options = Options {
+            tls,
+            is_secure: true,
+            version: Version::Agreed,
+            proxy: None,
+            idle_connections_max: 1,
+            idle_timeout: None,
+            ping: None,
+            pings_idle: false,
+        };
+        assert!(Client::new(options.clone()).is_err());
+        std::fs::write(&file, own.cert.pem()).unwrap();
+        let client = Client::new(options).unwrap();
+        assert_eq!(client.refresh(), Ok(()));
+        std::fs::write(&file, "torn").unwrap();
+        assert_eq!(
+            client.refresh().unwrap_err().to_string(),
+            "tls.ca_file: holds no certificate in PEM form"
+        );
+        std::fs::write(&file, own.cert.pem()).unwrap();
+        assert_eq!(client.refresh(), Ok(()));
     }
 }

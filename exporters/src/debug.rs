@@ -193,6 +193,8 @@ fn encode(batch: &Batch, verbosity: Verbosity) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use watershed_pipeline::testing::any_batch;
     use watershed_pipeline::{AnyValue, Number};
 
     #[track_caller]
@@ -323,5 +325,19 @@ Timestamp: 1970-01-01 00:00:00 +0000 UTC
 Value: 0.500000
 ";
         check(&builder.build(), Verbosity::Detailed, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn property_any_batch_is_shown_without_control_characters(
+            logs in any_batch(Signal::Logs), traces in any_batch(Signal::Traces), metrics in any_batch(Signal::Metrics),
+        ) {
+            for batch in [logs, traces, metrics] {
+                for verbosity in [Verbosity::Basic, Verbosity::Normal, Verbosity::Detailed] {
+                    let text = String::from_utf8(encode(&batch, verbosity)).unwrap();
+                    prop_assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n' && letter != '\t'));
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! This crate refuses to know queues, retries and timeouts: the engine's delivery does all of that around an exporter.
 //! Each component is one file; read `stdout.rs` first, it is a whole exporter without a network. What several of them
 //! need: `flat_json.rs` (a record as a JSON line), `otlp_json.rs` (a batch as a JSON request), `calendar.rs` (times as
-//! text), `client.rs` (TLS, compression and the answers of servers).
+//! text), `terminal.rs` (text that is safe to show), `client.rs` (TLS, compression and the answers of servers).
 
 mod calendar;
 mod client;
@@ -15,6 +15,7 @@ mod testing;
 
 pub mod clickhouse;
 mod debug;
+mod file;
 mod nop;
 mod otlp_grpc;
 mod otlp_http;
@@ -28,6 +29,17 @@ pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_http::Config>(),
     exporter::<clickhouse::Config>(),
     exporter::<stdout::Config>(),
+    exporter::<file::Config>(),
     exporter::<debug::Config>(),
     exporter::<nop::Config>(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use watershed_pipeline::testing::contract;
+
+    #[test]
+    fn every_exporter_keeps_the_contract() {
+        assert_eq!(contract::exporters(super::ALL), Ok(()));
+    }
+}

@@ -3,8 +3,8 @@
 //! ```yaml
 //! otlp_grpc:
 //!   endpoint: collector.example.com:4317
-//!   tls:
-//!     ca_file: /etc/ssl/collector-ca.pem
+//!   headers:
+//!     authorization: Bearer ${env:TOKEN}
 //! ```
 //!
 //! Signals: all. Order: as the queue has it. Memory: one request for each export that runs. Without compression, a
@@ -12,7 +12,7 @@
 //!
 //! The endpoint is `host:port`, `http://host:port` or `https://host:port`; the last two say whether TLS is spoken, for the
 //! first `tls.insecure` does. One connection carries all requests. A pipeline that has many servers behind one name
-//! needs a balancer that understands HTTP/2.
+//! needs a balancer that understands HTTP/2. With TLS the proxy of the environment (`HTTPS_PROXY`, `NO_PROXY`) is used.
 //!
 //! The engine's settings `timeout` (here 5s), `sending_queue` and `retry_on_failure` belong to this exporter as to every
 //! other. Answers are read as the OTLP specification says, section "OTLP/gRPC": `CANCELLED`, `DEADLINE_EXCEEDED`,

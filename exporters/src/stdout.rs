@@ -139,7 +139,9 @@ fn fatal(error: &dyn std::error::Error) -> ExportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use watershed_pipeline::Signal;
+    use watershed_pipeline::testing::any_batch;
 
     struct Broken(io::ErrorKind);
 
@@ -184,5 +186,20 @@ mod tests {
         let request: serde_json::Value = serde_json::from_str(&text).unwrap();
         let records = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
         assert_eq!(records[1]["body"]["stringValue"], "two");
+    }
+
+    proptest! {
+        #[test]
+        fn property_any_batch_is_one_line_of_otlp_json_and_safe_text(
+            logs in any_batch(Signal::Logs), traces in any_batch(Signal::Traces), metrics in any_batch(Signal::Metrics),
+        ) {
+            for batch in [logs, traces, metrics] {
+                let line = encode(&batch, Format::OtlpJson, false).unwrap();
+                prop_assert!(serde_json::from_slice::<serde_json::Value>(&line).unwrap().is_object());
+                prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+                let text = String::from_utf8(encode(&batch, Format::Pretty, false).unwrap()).unwrap();
+                prop_assert!(!text.contains('\x1b'));
+            }
+        }
     }
 }

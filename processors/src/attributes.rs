@@ -98,8 +98,11 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
     use watershed_config::Section;
+    use watershed_pipeline::testing::any_batch;
     use watershed_pipeline::{AnyValue, Kind, Metadata, Number, Signal, Value};
 
     fn logs() -> Batch {
@@ -297,5 +300,23 @@ mod tests {
             AnyValue::from("ann"),
             batch.records().next().unwrap().attribute("user").unwrap().to_any_value()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn property_one_attribute_is_set_and_the_others_stay(batch in any_batch(Signal::Metrics)) {
+            let others = |batch: &Batch| -> Vec<Vec<(String, AnyValue)>> {
+                let of = |record: Record<'_>| {
+                    let kept = record.attributes().iter().filter(|(key, _)| *key != "new");
+                    kept.map(|(key, value)| (key.to_owned(), value.to_any_value())).collect()
+                };
+                batch.records().map(of).collect()
+            };
+            prop_assume!(!batch.is_empty());
+            let before = others(&batch);
+            let passed = process("actions: [{key: new, value: x, action: upsert}]", batch);
+            prop_assert!(passed.records().all(|record| record.attribute("new") == Some(Value::Str("x"))));
+            prop_assert_eq!(format!("{:?}", others(&passed)), format!("{before:?}"));
+        }
     }
 }

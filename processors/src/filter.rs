@@ -331,9 +331,12 @@ fn dropped_metrics(batch: &Batch, is_dropped: impl Fn(Record<'_>) -> bool) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use watershed_config::Section;
     use watershed_pipeline::otlp::{json, schema};
+    use watershed_pipeline::testing::any_batch;
     use watershed_pipeline::{Kind, Number, Span};
 
     fn logs() -> Batch {
@@ -454,5 +457,34 @@ mod tests {
             error("error_mode: ignore"),
             "filter:1:1: filter: has no condition; add one, such as `log_conditions: ['log.severity_number < 9']`"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn property_exactly_what_matches_is_dropped(batch in any_batch(Signal::Logs)) {
+            let condition = "IsString(body) or severity_number > 8 and Len(attributes) != 1";
+            let parsed = Condition::parse(condition, ConditionContext::Log).unwrap();
+            let wanted = batch.records().filter(|record| !parsed.matches(*record)).count();
+            let mut filter = build(&format!("logs: {{log_record: ['{condition}']}}")).unwrap();
+            let mut out = Out::default();
+            filter.process(batch, Instant::now(), &mut out);
+            let passed = out.take();
+            prop_assert_eq!(passed.iter().map(Batch::len).sum::<usize>(), wanted);
+            prop_assert!(passed.iter().flat_map(Batch::records).all(|record| !parsed.matches(record)));
+        }
+
+        #[test]
+        fn property_events_are_dropped_out_of_what_is_sent(batch in any_batch(Signal::Traces)) {
+            let (before, count) = (batch.len(), batch.spans().flat_map(Span::events).count());
+            let mut filter = build("traces: {spanevent: ['Len(attributes) > 0']}").unwrap();
+            let mut out = Out::default();
+            filter.process(batch, Instant::now(), &mut out);
+            let sent: Vec<Batch> =
+                out.take().iter().map(|batch| Batch::from_otlp(Signal::Traces, batch.to_otlp()).unwrap()).collect();
+            let left: Vec<_> = sent.iter().flat_map(Batch::spans).flat_map(Span::events).collect();
+            prop_assert!(left.iter().all(|event| event.attributes().is_empty()));
+            prop_assert_eq!(left.len() as u64 + filter.filtered_events.value(), count as u64);
+            prop_assert_eq!(sent.iter().map(Batch::len).sum::<usize>(), before);
+        }
     }
 }

@@ -12,3 +12,11 @@ use watershed_pipeline::{ReceiverFactory, receiver};
 
 /// Every receiver, in the order of the reference manual.
 pub static ALL: &[ReceiverFactory] = &[receiver::<otlp::Config>()];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_receiver_keeps_the_contract() {
+        assert_eq!(watershed_pipeline::testing::contract::receivers(super::ALL), Ok(()));
+    }
+}

@@ -49,7 +49,7 @@ use watershed_pipeline::{Context, Outlet, Receiver, ReceiverConfig, RunError, Sh
 
 use self::grpc::Grpc;
 use self::http::Http;
-use self::intake::{Intake, Sink};
+use self::intake::Intake;
 use self::settings::{GrpcSettings, HttpSettings, Listening};
 use crate::server::{Server, Service};
 
@@ -124,33 +124,14 @@ impl<R> Protocol<R> {
     async fn serve<S: Service>(
         self,
         cx: &Context,
-        sink: Arc<dyn Sink>,
+        outlet: Outlet,
         service: impl FnOnce(Intake, R) -> S,
         shutdown: Shutdown,
     ) {
         if let Some(server) = self.server {
-            let intake = Intake::new(cx, sink, self.include_metadata);
+            let intake = Intake::new(cx, outlet, self.include_metadata);
             server.run(Arc::new(service(intake, self.rules)), shutdown).await;
         }
-    }
-}
-
-impl Otlp {
-    async fn serve(self, sink: impl Fn(&'static str) -> Arc<dyn Sink>, shutdown: Shutdown) {
-        let Self { cx, grpc, http } = self;
-        let grpc = async {
-            if let Some(protocol) = grpc {
-                let service = |intake, rules| Grpc { intake, rules };
-                protocol.serve(&cx, sink("grpc"), service, shutdown.clone()).await;
-            }
-        };
-        let http = async {
-            if let Some(protocol) = http {
-                let service = |intake, rules| Http { intake, rules };
-                protocol.serve(&cx, sink("http"), service, shutdown.clone()).await;
-            }
-        };
-        tokio::join!(grpc, http);
     }
 }
 
@@ -173,7 +154,20 @@ impl Receiver for Otlp {
     }
 
     async fn run(self: Box<Self>, outlet: Outlet, shutdown: Shutdown) -> Result<(), RunError> {
-        self.serve(|transport| Arc::new(outlet.for_transport(transport)), shutdown).await;
+        let Self { cx, grpc, http } = *self;
+        let grpc = async {
+            if let Some(protocol) = grpc {
+                let service = |intake, rules| Grpc { intake, rules };
+                protocol.serve(&cx, outlet.for_transport("grpc"), service, shutdown.clone()).await;
+            }
+        };
+        let http = async {
+            if let Some(protocol) = http {
+                let service = |intake, rules| Http { intake, rules };
+                protocol.serve(&cx, outlet.for_transport("http"), service, shutdown.clone()).await;
+            }
+        };
+        tokio::join!(grpc, http);
         Ok(())
     }
 }
@@ -277,15 +271,15 @@ mod tests {
         let mut idle = TcpStream::connect(bench.http()).await.unwrap();
         idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         assert!(idle.read(&mut [0; 1000]).await.unwrap() > 0);
-        let gate = bench.probe.close_gate();
-        let (address, stop) = (bench.grpc(), bench.trigger());
+        bench.probe.hold();
+        let address = bench.grpc();
         let request = tokio::spawn(async move { send(address, grpc_request(&logs(3), Pieces::from)).await });
-        bench.probe.arrived(1).await;
-        stop.stop();
+        bench.probe.received(1).await;
+        bench.stop();
         assert_eq!(idle.read(&mut [0; 1000]).await.unwrap(), 0);
-        drop(gate);
+        bench.probe.take();
         assert_eq!(request.await.unwrap().trailers["grpc-status"], "0");
-        bench.ended().await;
+        assert_eq!(bench.ended().await, 0);
     }
 
     #[tokio::test]
@@ -305,21 +299,6 @@ mod tests {
             Bench::start("protocols: {http: {endpoint: 'localhost:0', read_header_timeout: 1ms}}").await;
         let mut silent = TcpStream::connect(bench.http()).await.unwrap();
         assert_eq!(silent.read(&mut [0; 1000]).await.unwrap(), 0);
-    }
-
-    #[test]
-    fn the_example_of_the_manual_builds() {
-        let lines = Config::SOURCE.lines().filter_map(|line| line.strip_prefix("//!"));
-        let example: Vec<&str> = lines
-            .map(|line| line.strip_prefix(' ').unwrap_or(line))
-            .skip_while(|line| *line != "```yaml")
-            .skip(1)
-            .take_while(|line| *line != "```")
-            .collect();
-        let mut section = Section::from_text("receivers", &example.join("\n")).unwrap();
-        let config: Config = section.take("otlp").unwrap().read().unwrap();
-        let id: ComponentId = "otlp".parse().unwrap();
-        assert!(config.build(&Context::detached(Kind::Receiver, id)).is_ok());
     }
 
     #[tokio::test]

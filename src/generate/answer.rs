@@ -28,7 +28,7 @@ impl Answer {
     pub(crate) fn of_http(response: &Response) -> Self {
         let status = response.status;
         let reason = || {
-            let text: String = String::from_utf8_lossy(&response.body)
+            let text: String = String::from_utf8_lossy(said(&response.body))
                 .chars()
                 .filter(|c| !c.is_control())
                 .take(200)
@@ -72,16 +72,23 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// The number of rejected records in an export response: field 1 of the message in field 1.
 fn rejected(body: &[u8]) -> u64 {
     let Some(partial) =
-        field_one(body, 2).and_then(|(length, rest)| rest.get(..usize::try_from(length).ok()?))
+        field(body, 1, 2).and_then(|(length, rest)| rest.get(..usize::try_from(length).ok()?))
     else {
         return 0;
     };
-    field_one(partial, 0).map_or(0, |(count, _)| count)
+    field(partial, 1, 0).map_or(0, |(count, _)| count)
 }
 
-/// The number behind the key of field 1 with this wire type at the start of `bytes`, and what follows.
-fn field_one(bytes: &[u8], wire_type: u8) -> Option<(u64, &[u8])> {
-    let rest = bytes.strip_prefix(&[1 << 3 | wire_type])?;
+/// What a server says of a failure: the `message` of a google.rpc.Status in protobuf, or else the whole body.
+fn said(body: &[u8]) -> &[u8] {
+    let behind_code = field(body, 1, 0).map_or(body, |(_, rest)| rest);
+    let message = field(behind_code, 2, 2);
+    message.and_then(|(length, rest)| rest.get(..usize::try_from(length).ok()?)).unwrap_or(body)
+}
+
+/// The number behind the key of this field and wire type at the start of `bytes`, and what follows.
+fn field(bytes: &[u8], number: u8, wire_type: u8) -> Option<(u64, &[u8])> {
+    let rest = bytes.strip_prefix(&[number << 3 | wire_type])?;
     let mut value = 0;
     for (index, byte) in rest.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -122,6 +129,8 @@ mod tests {
         let after = Some(Duration::from_secs(7));
         assert_eq!(busy, Answer::Busy { after, reason: "503 Service Unavailable: later".into() });
         assert!(matches!(Answer::of_http(&response(400, &[], b"")), Answer::Refused { .. }));
+        let status = Answer::of_http(&response(400, &[], b"\x08\x03\x12\x03bad"));
+        assert_eq!(status, Answer::Refused { reason: "400 Bad Request: bad".into() });
         let code = |code| Answer::of_grpc(&response(200, &[("grpc-status", code)], b""));
         assert!(matches!(code("14"), Answer::Busy { .. }));
         assert!(matches!(code("3"), Answer::Refused { .. }));

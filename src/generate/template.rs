@@ -149,7 +149,12 @@ fn with_attributes(
         ("http.duration_ms", Message::new().fixed(4, duration.to_bits())),
         ("user.id", text(&format!("user-{:06}", index * 7919 % 1_000_000))),
         ("client.address", text(&format!("203.0.113.{}", index * 31 % 250 + 1))),
-        ("user_agent.original", text("Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0")),
+        (
+            "user_agent.original",
+            text(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/138.0.0.0 Safari/537.36",
+            ),
+        ),
         ("cache.hit", Message::new().number(2, u64::from(index.is_multiple_of(2)))),
         ("thread.id", Message::new().number(3, index as u64 + 1)),
     ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use watershed_config::{ConfigError, ConfigErrors, Endpoint, Secret, Section, ServerUrl};
 
 /// How watershed reports about itself.
@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) logs: LogSettings,
     /// Its own counters.
     pub(crate) metrics: MetricSettings,
+    /// Own traces are not available; only `level: none` is accepted.
+    pub(crate) traces: TraceSettings,
     /// Attributes that describe this process; a null takes one of the defaults away. Defaults: `service.name`
     /// (`watershed`), `service.version`, `service.instance.id`.
     pub(crate) resource: BTreeMap<String, Option<String>>,
@@ -56,25 +58,35 @@ pub(crate) struct Sampling {
 }
 
 /// A least severity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub(crate) enum Level {
     /// Everything.
-    #[serde(alias = "TRACE")]
     Trace,
     /// What helps to find a mistake.
-    #[serde(alias = "DEBUG")]
     Debug,
     /// What an operator wants to know.
     #[default]
-    #[serde(alias = "INFO")]
     Info,
     /// What needs a look.
-    #[serde(alias = "WARN")]
     Warn,
     /// What needs a repair.
-    #[serde(alias = "ERROR")]
     Error,
+}
+
+impl<'de> Deserialize<'de> for Level {
+    /// The Collector writes levels in upper or lower case.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.to_ascii_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            _ => Err(serde::de::Error::unknown_variant(&text, &["trace", "debug", "info", "warn", "error"])),
+        }
+    }
 }
 
 /// How a line of the log looks.
@@ -87,6 +99,23 @@ pub(crate) enum Encoding {
     Console,
     /// One JSON object a line.
     Json,
+}
+
+/// There are no traces of the process itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TraceSettings {
+    /// Only `none`.
+    pub(crate) level: TraceLevel,
+}
+
+/// How much is traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TraceLevel {
+    /// Nothing.
+    #[default]
+    None,
 }
 
 /// The counters of the process.
@@ -261,9 +290,10 @@ impl Settings {
     /// All mistakes of the section, each with its place.
     pub(crate) fn read(section: Option<&Section>) -> Result<Self, ConfigErrors> {
         let Some(section) = section.filter(|section| !section.is_null()) else { return Ok(Self::default()) };
-        if section.keys().any(|key| key == "traces") {
+        let traces = section.clone().take("traces");
+        if traces.is_some_and(|traces| traces.keys().any(|key| key != "level")) {
             let message =
-                "own traces are not available; remove `traces`, logs and metrics report about the process";
+                "own traces are not available; remove `traces`, logs and metrics tell about the process";
             return Err(section.error_at("traces", message).into());
         }
         let settings: Self = section.read()?;
@@ -382,6 +412,14 @@ mod tests {
             errors.to_string(),
             "telemetry:3:7: telemetry.metrics.readers[0]: needs either `pull` or `periodic`"
         );
+    }
+
+    #[test]
+    fn own_traces_are_refused_unless_they_are_off() {
+        assert!(read("traces: {level: none}").is_ok());
+        let errors = read("traces: {processors: []}").unwrap_err();
+        assert!(errors.to_string().contains("own traces are not available"), "{errors}");
+        assert!(read("traces: {level: basic}").is_err());
     }
 
     #[test]

@@ -35,7 +35,10 @@ impl ProcessorConfig for Config {
 
     fn build(&self, cx: &Context) -> Result<ShortBody, BuildError> {
         if self.characters_max == 0 {
-            return Err(BuildError::at("characters_max", "must be at least 1; to drop bodies, use another processor"));
+            return Err(BuildError::at(
+                "characters_max",
+                "must be at least 1; to drop bodies, use another processor",
+            ));
         }
         let cut = cx.counter("short_body_cut", Unit::Values, "Bodies that were cut.");
         Ok(ShortBody { characters_max: self.characters_max, cut })

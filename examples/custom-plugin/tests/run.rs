@@ -1,4 +1,5 @@
 //! The custom program takes OTLP, applies its own processor and delivers by its own exporter.
+#![cfg(test)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +21,8 @@ fn a_log_record_comes_out_as_a_short_line() {
     let child = Command::new(env!("CARGO_BIN_EXE_custom-plugin"))
         .args(["run", "--config", config])
         .args(["--set", "service.telemetry.metrics.level=none"])
-        .args(["--set", "receivers.otlp.protocols={http: {endpoint: \"127.0.0.1:0\"}}"])
+        .args(["--set", "receivers.otlp.protocols.http.endpoint=127.0.0.1:0"])
+        .env("OTLP_ENDPOINT", "127.0.0.1:0")
         .env("LINES_ENDPOINT", lines.local_addr().unwrap().to_string())
         .stderr(Stdio::piped())
         .spawn()
@@ -52,10 +54,8 @@ fn http_endpoint(child: &mut Child) -> String {
     let mut said = String::new();
     for line in BufReader::new(stderr).lines() {
         let line = line.unwrap();
-        if let Some(at) = line.find("127.0.0.1:") {
-            let rest = &line[at..];
-            let end = rest[10..].find(|next: char| !next.is_ascii_digit()).map_or(rest.len(), |end| end + 10);
-            return rest[..end].to_owned();
+        if let Some((_, address)) = line.split_once("protocol=\"http\" address=") {
+            return address.to_owned();
         }
         said += &line;
         said.push('\n');

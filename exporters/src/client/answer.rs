@@ -76,7 +76,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 /// The items that were refused, if any.
 pub(crate) fn partial_success(batch: &Batch, answer: Option<&PartialSuccess>) -> Result<(), ExportError> {
     let Some(answer) = answer else {
-        tracing::warn!("the server took a request and answered with something that is not OTLP");
+        tracing::debug!("the server took a request and answered with something that is not OTLP");
         return Ok(());
     };
     let words = quotable(&answer.error_message);

@@ -1,12 +1,12 @@
 //! The `metadata` object: all that has no key of its own.
 
-use watershed_pipeline::json_text::{push_json_double, push_json_i64, push_json_string, push_json_u64};
+use watershed_pipeline::json_text::{push_json_double, push_json_i64, push_json_u64};
 use watershed_pipeline::{Attributes, DataPoint, LogRecord, MetricKind, Number, PointValue, Record, Span};
 
-use super::value::{Object, push_value};
+use super::value::{Object, push_str, push_value};
 use super::{Promoted, push_id, push_name, push_timestamp};
 
-pub(super) fn push(out: &mut Vec<u8>, record: Record<'_>, promoted: &Promoted<'_>) {
+pub(super) fn push<'a>(out: &mut Vec<u8>, record: Record<'a>, promoted: &Promoted<'a>) {
     let mut object = Object::begin(out);
     if let Some(log) = record.log() {
         push_log(&mut object, log);
@@ -15,7 +15,7 @@ pub(super) fn push(out: &mut Vec<u8>, record: Record<'_>, promoted: &Promoted<'_
     } else if let Some(point) = record.point() {
         push_point(&mut object, point);
     }
-    for (key, value) in record.attributes().iter() {
+    for &(key, value) in &promoted.all {
         if !promoted.covers(key)
             && let Some(out) = object.key(key)
         {
@@ -55,7 +55,7 @@ fn text(object: &mut Object<'_, '_>, key: &'static str, text: &str) {
     if !text.is_empty()
         && let Some(out) = object.key(key)
     {
-        push_json_string(out, text.as_bytes());
+        push_str(out, text);
     }
 }
 

@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use super::settings::RetryOnFailure;
 
+/// The longest wait that a far end may ask for: a mistaken header must not stop the delivery for days.
+const AFTER_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// The attempts of one batch.
 pub(super) struct Backoff<'a> {
     options: Option<&'a RetryOnFailure>,
@@ -20,13 +23,13 @@ impl<'a> Backoff<'a> {
         Self { options, began: Instant::now(), interval }
     }
 
-    /// How long to wait before the next attempt, at least `after`; `None` when it is time to give up.
+    /// How long to wait before the next attempt, at least `after` (15 minutes at most); `None` when it is time to give up.
     ///
     /// `random` is a number from 0 to 1.
     pub(super) fn next(&mut self, after: Option<Duration>, random: f64) -> Option<Duration> {
         let options = self.options?;
         let spread = options.randomization_factor * (2.0 * random - 1.0);
-        let delay = self.interval.mul_f64(1.0 + spread).max(after.unwrap_or_default());
+        let delay = self.interval.mul_f64(1.0 + spread).max(after.unwrap_or_default().min(AFTER_MAX));
         self.interval = self.interval.mul_f64(options.multiplier).min(options.max_interval.duration());
         let limit = options.max_elapsed_time.duration();
         let in_time = limit.is_zero() || self.began.elapsed() + delay <= limit;
@@ -36,6 +39,8 @@ impl<'a> Backoff<'a> {
 
 #[cfg(test)]
 mod tests {
+    use watershed_config::Period;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -58,6 +63,9 @@ mod tests {
         assert_eq!(next(None, 0.0), Some(Duration::from_millis(2500)));
         assert_eq!(next(None, 1.0), Some(Duration::from_millis(7500)));
         assert_eq!(next(Some(Duration::from_secs(9)), 1.0), Some(Duration::from_secs(9)));
+        assert_eq!(next(Some(Duration::MAX), 0.0), None);
+        let endless = RetryOnFailure { max_elapsed_time: Period::seconds(0), ..options.clone() };
+        assert_eq!(Backoff::new(Some(&endless)).next(Some(Duration::MAX), 0.0), Some(AFTER_MAX));
         assert_eq!(Backoff::new(None).next(None, 0.0), None);
     }
 }

@@ -11,6 +11,9 @@ use watershed_config::{ConfigError, ConfigErrors, Period, Section};
 
 use crate::component::Reach;
 
+/// The most batches that one exporter sends at the same time.
+const CONSUMERS_MAX: usize = 1000;
+
 /// The options that every exporter has beside its own.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -29,7 +32,7 @@ pub struct DeliveryOptions {
 pub struct SendingQueue {
     /// Whether there is a queue. Without one the sender waits until the far end has answered.
     pub enabled: bool,
-    /// How many batches are sent at the same time. Default 10.
+    /// How many batches are sent at the same time, from 1 to 1000. Default 10.
     pub num_consumers: usize,
     /// How much the queue holds, in the unit of `sizer`, from admission until the far end has answered.
     /// Default 1000.
@@ -180,6 +183,9 @@ impl SendingQueue {
         let mut complain = |path: &str, message: &str| errors.push(section.error_at(path, message));
         if self.num_consumers == 0 {
             complain("num_consumers", "must be positive; 1 sends one batch at a time");
+        }
+        if self.num_consumers > CONSUMERS_MAX {
+            complain("num_consumers", "must be at most 1000");
         }
         if self.queue_size == 0 {
             complain("queue_size", "must be positive; `enabled: false` switches the queue off");

@@ -50,7 +50,7 @@ impl Topology {
 
     /// Whether the id in a pipeline's list of exporters is a connector.
     pub(super) fn is_connector(&self, id: &ComponentId) -> bool {
-        !self.exporters.contains(id)
+        self.connectors.contains(id) && !self.exporters.contains(id)
     }
 
     /// Whether the id in a pipeline's list of receivers is a connector.
@@ -64,7 +64,8 @@ impl Topology {
         sources.filter(|(_, sources)| sources.contains(id)).map(|(index, _)| index)
     }
 
-    /// Complains about sources that no pipeline runs, and about connectors that lead nowhere.
+    /// Complains about sources that no pipeline runs, and about connectors that lead nowhere. Ids that are not
+    /// configured at all were complained about when the document was read.
     fn check_sources(&self, document: &Document, errors: &mut Vec<ConfigError>) {
         let pipelines = &document.service.pipelines;
         let run: BTreeSet<&ComponentId> = pipelines
@@ -74,10 +75,13 @@ impl Topology {
                 pipeline.processors.iter().chain(connectors).map(|id| &id.value)
             })
             .collect();
+        let derives = |id: &ComponentId| {
+            self.connects(id) || document.processors.iter().any(|(processor, _)| processor == id)
+        };
         for pipeline in pipelines {
             let path = format!("service.pipelines.{}", pipeline.id);
             for id in pipeline.receivers.iter().filter(|id| !self.is_receiver(&id.value)) {
-                if run.contains(&id.value) {
+                if !derives(&id.value) || run.contains(&id.value) {
                     continue;
                 }
                 let message = if self.connects(&id.value) {

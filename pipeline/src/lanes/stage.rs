@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::{Pipeline, Sweep};
 use crate::batch::{Batch, Signal};
 use crate::component::{Out, Processor, Refusal};
+use crate::delivery::Complaints;
 use crate::lifecycle::{Lifecycle, guard};
 use crate::receipt::Receipt;
 use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
@@ -21,6 +22,7 @@ pub(crate) struct Stage {
     lifecycle: Lifecycle,
     signal: Signal,
     is_broken: bool,
+    complaints: Complaints,
 }
 
 /// The counters of one processor and signal.
@@ -91,7 +93,16 @@ impl Stage {
         lifecycle: Lifecycle,
         signal: Signal,
     ) -> Self {
-        Self { id, processor, meters, taps, lifecycle, signal, is_broken: false }
+        Self {
+            id,
+            processor,
+            meters,
+            taps,
+            lifecycle,
+            signal,
+            is_broken: false,
+            complaints: Complaints::default(),
+        }
     }
 
     /// Gives a batch to the processor. If it refuses, the batch's senders are told.
@@ -136,7 +147,21 @@ impl Stage {
             let [logs, traces, metrics] = &self.taps;
             let taps = *of_signal([&logs, &traces, &metrics], batch.signal());
             self.meter(batch.signal()).derived.add(batch.len() as u64);
+            if taps.is_empty() {
+                self.complain(batch.signal());
+                continue;
+            }
             list.push((Arc::clone(taps), batch));
+        }
+    }
+
+    /// What nobody asked for is left out quietly; what was asked for by pipelines of another signal only, is not.
+    fn complain(&self, signal: Signal) {
+        let is_tapped = self.taps.iter().any(|taps| !taps.is_empty());
+        if is_tapped && let Some(unsaid) = self.complaints.permit() {
+            let processor = &*self.id;
+            let told = "derives a signal that no pipeline takes from it; name it in one of that signal";
+            tracing::warn!(processor, %signal, unsaid, "{told}");
         }
     }
 

@@ -266,12 +266,11 @@ mod tests {
             );
             assert_eq!(answer.header("content-type"), "application/grpc");
         }
-        assert_eq!(bench.probe.items(), 600);
-        let first = bench.probe.batches.lock().unwrap()[0].to_otlp();
+        assert_eq!(bench.items(), 600);
+        let first = bench.probe.batches()[0].to_otlp();
         assert_eq!(first, message);
         assert!(bench.budget.used() > 0);
-        bench.probe.batches.lock().unwrap().clear();
-        assert_eq!(bench.budget.used(), 0);
+        assert_eq!(bench.ended().await, 0);
     }
 
     #[tokio::test]
@@ -289,7 +288,7 @@ mod tests {
         let uncompressed =
             request().header("grpc-encoding", "gzip").body(framed(0, &message).into()).unwrap();
         assert_eq!(send(bench.grpc(), uncompressed).await.trailers["grpc-status"], "0");
-        assert_eq!(bench.probe.items(), 4000);
+        assert_eq!(bench.items(), 4000);
     }
 
     #[tokio::test]
@@ -297,7 +296,7 @@ mod tests {
         let bench = Bench::both().await;
         let answer = send(bench.grpc(), grpc_request(&Bytes::new(), Pieces::from)).await;
         assert_eq!(answer.trailers["grpc-status"], "0");
-        assert_eq!((bench.probe.items(), bench.budget.used()), (0, 0));
+        assert_eq!((bench.items(), bench.budget.used()), (0, 0));
     }
 
     #[tokio::test]
@@ -350,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn a_signal_without_a_pipeline_is_unimplemented() {
         let bench = Bench::both().await;
-        bench.probe.leave_out(Signal::Logs);
+        bench.probe.accept_only(&[Signal::Traces]);
         let answer = send(bench.grpc(), grpc_request(&logs(1), Pieces::from)).await;
         check(
             &answer,

@@ -317,9 +317,8 @@ mod tests {
             assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, expected), "{content_type}");
             assert!(content_type.to_lowercase().starts_with(answer.header("content-type")));
         }
-        assert_eq!(bench.probe.items(), 22);
-        bench.probe.batches.lock().unwrap().clear();
-        assert_eq!(bench.budget.used(), 0);
+        assert_eq!(bench.items(), 22);
+        assert_eq!(bench.ended().await, 0);
     }
 
     #[tokio::test]
@@ -337,8 +336,8 @@ mod tests {
                 assert_eq!((answer.status, answer.version), (StatusCode::OK, version));
             }
         }
-        assert_eq!(bench.probe.items(), 6000);
-        assert_eq!(bench.probe.batches.lock().unwrap()[1].to_otlp(), message);
+        assert_eq!(bench.items(), 6000);
+        assert_eq!(bench.probe.batches()[1].to_otlp(), message);
     }
 
     #[tokio::test]
@@ -362,7 +361,7 @@ mod tests {
             let answer = send(bench.http(), request.body(body(compressed)).unwrap()).await;
             assert_eq!(answer.status, StatusCode::OK, "{name} {}", answer.text());
         }
-        assert_eq!(bench.probe.items(), cases.len() * 1000);
+        assert_eq!(bench.items(), cases.len() * 1000);
     }
 
     #[tokio::test]
@@ -482,7 +481,7 @@ mod tests {
         bench.probe.refuse(Refusal::Final { reason: "too old".into() });
         let answer = send(bench.http(), http_request(&logs(1))).await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (400, ""));
-        bench.probe.leave_out(Signal::Logs);
+        bench.probe.accept_only(&[Signal::Traces]);
         let answer = send(bench.http(), post("application/json").body(body(JSON)).unwrap()).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert!(answer.text().contains("add `otlp/edge` to the receivers of a logs pipeline"));
@@ -526,7 +525,7 @@ mod tests {
             Bench::start("protocols: {http: {endpoint: 'localhost:0', include_metadata: true}}").await;
         let request = post("application/json").header("X-Tenant", "a").header("authorization", "Bearer x");
         send(bench.http(), request.body(body(JSON)).unwrap()).await;
-        let batch = bench.probe.batches.lock().unwrap().pop().unwrap();
+        let batch = bench.probe.batches().pop().unwrap();
         let metadata = batch.metadata().unwrap();
         assert_eq!(metadata.values("x-tenant").collect::<Vec<_>>(), ["a"]);
         assert_eq!(metadata.values("authorization").count(), 0);

@@ -1,36 +1,13 @@
 //! What both protocols do with a message once they have its bytes: decode, count its memory, hand it on.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
-use watershed_pipeline::{Batch, Budget, Context, Outlet, Refusal, Reservation, Signal};
+use watershed_pipeline::{Batch, Budget, Context, Outlet, Reservation, Signal};
 
 use super::failure::{Failure, Failures, Kind};
 use crate::server::metadata::metadata;
-
-/// Where batches go: the outlet of the engine.
-#[async_trait]
-pub(crate) trait Sink: Send + Sync {
-    /// Whether any pipeline takes this signal.
-    fn accepts(&self, signal: Signal) -> bool;
-
-    /// Hands a batch on and waits until every pipeline has taken responsibility for it.
-    async fn send(&self, batch: Batch) -> Result<(), Refusal>;
-}
-
-#[async_trait]
-impl Sink for Outlet {
-    fn accepts(&self, signal: Signal) -> bool {
-        Self::accepts(self, signal)
-    }
-
-    async fn send(&self, batch: Batch) -> Result<(), Refusal> {
-        Self::send(self, batch).await
-    }
-}
 
 /// The way from a message to the pipelines.
 pub(crate) struct Intake {
@@ -39,25 +16,25 @@ pub(crate) struct Intake {
     /// Counts of failed requests.
     pub(crate) failures: Failures,
     receiver: String,
-    sink: Arc<dyn Sink>,
+    outlet: Outlet,
     include_metadata: bool,
 }
 
 impl Intake {
     /// Makes the way in of one protocol. `include_metadata` lets headers and address travel with the batch.
-    pub(crate) fn new(cx: &Context, sink: Arc<dyn Sink>, include_metadata: bool) -> Self {
+    pub(crate) fn new(cx: &Context, outlet: Outlet, include_metadata: bool) -> Self {
         Self {
             budget: cx.budget().clone(),
             failures: Failures::new(cx),
             receiver: cx.id().to_string(),
-            sink,
+            outlet,
             include_metadata,
         }
     }
 
     /// Fails if no pipeline takes the signal.
     pub(crate) fn check(&self, signal: Signal) -> Result<(), Failure> {
-        if self.sink.accepts(signal) { Ok(()) } else { Err(Failure::no_pipeline(&self.receiver, signal)) }
+        if self.outlet.accepts(signal) { Ok(()) } else { Err(Failure::no_pipeline(&self.receiver, signal)) }
     }
 
     /// Decodes an export request and waits until every pipeline has taken responsibility for it.
@@ -79,6 +56,6 @@ impl Intake {
         if self.include_metadata {
             batch.set_metadata(Some(metadata(headers, client)));
         }
-        Ok(self.sink.send(batch).await?)
+        Ok(self.outlet.send(batch).await?)
     }
 }

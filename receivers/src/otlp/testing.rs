@@ -1,13 +1,12 @@
-//! A receiver with a stand-in for the pipelines behind it, and clients that read whole answers.
+//! A receiver with a probe behind it, and clients that read whole answers.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
-use async_trait::async_trait;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -19,86 +18,25 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use watershed_config::Section;
+use watershed_pipeline::testing::Probe;
 use watershed_pipeline::{
-    Batch, Budget, Context, Kind, Receiver as _, ReceiverConfig as _, Refusal, ShutdownTrigger, Signal,
-    Telemetry, shutdown,
+    Batch, Budget, Context, Kind, Receiver as _, ReceiverConfig as _, ShutdownTrigger, Signal, Telemetry,
+    shutdown,
 };
 
-use super::intake::Sink;
 use super::{Config, Otlp};
-
-/// What stands for the pipelines: keeps batches and answers as told.
-pub(super) struct Probe {
-    pub(super) batches: Mutex<Vec<Batch>>,
-    answer: Mutex<Result<(), Refusal>>,
-    unwanted: Mutex<Option<Signal>>,
-    gate: Arc<RwLock<()>>,
-    count: watch::Sender<usize>,
-}
-
-impl Probe {
-    fn new() -> Self {
-        Self {
-            batches: Mutex::default(),
-            answer: Mutex::new(Ok(())),
-            unwanted: Mutex::default(),
-            gate: Arc::default(),
-            count: watch::Sender::new(0),
-        }
-    }
-
-    /// Answers every batch like this from now on.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        *self.answer.lock().unwrap() = Err(refusal);
-    }
-
-    /// Takes this signal no longer.
-    pub(super) fn leave_out(&self, signal: Signal) {
-        *self.unwanted.lock().unwrap() = Some(signal);
-    }
-
-    /// Lets no answer out until the guard is gone.
-    pub(super) fn close_gate(&self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.gate).try_write_owned().unwrap()
-    }
-
-    /// Waits until so many batches have come.
-    pub(super) async fn arrived(&self, count: usize) {
-        drop(self.count.subscribe().wait_for(|seen| *seen >= count).await.unwrap());
-    }
-
-    /// Items in all batches so far.
-    pub(super) fn items(&self) -> usize {
-        self.batches.lock().unwrap().iter().map(Batch::len).sum()
-    }
-}
-
-#[async_trait]
-impl Sink for Probe {
-    fn accepts(&self, signal: Signal) -> bool {
-        *self.unwanted.lock().unwrap() != Some(signal)
-    }
-
-    async fn send(&self, batch: Batch) -> Result<(), Refusal> {
-        self.batches.lock().unwrap().push(batch);
-        self.count.send_modify(|count| *count += 1);
-        drop(self.gate.read().await);
-        self.answer.lock().unwrap().clone()
-    }
-}
 
 /// A running receiver on free ports.
 pub(super) struct Bench {
-    pub(super) probe: Arc<Probe>,
+    pub(super) probe: Probe,
     pub(super) budget: Budget,
     telemetry: Telemetry,
     addresses: Vec<(&'static str, SocketAddr)>,
-    trigger: Arc<ShutdownTrigger>,
+    trigger: ShutdownTrigger,
     task: JoinHandle<()>,
 }
 
@@ -112,13 +50,10 @@ impl Bench {
         let mut receiver: Otlp = config.build(&cx).unwrap();
         receiver.bind().await.unwrap();
         let addresses = receiver.addresses();
-        let probe = Arc::new(Probe::new());
-        let (trigger, signal) = shutdown();
-        let sink = Arc::clone(&probe);
-        let task = tokio::spawn(async move {
-            receiver.serve(|_| Arc::clone(&sink) as Arc<dyn Sink>, signal).await;
-        });
-        Self { probe, budget, telemetry, addresses, trigger: Arc::new(trigger), task }
+        let (probe, (trigger, signal)) = (Probe::new(), shutdown());
+        let outlet = probe.outlet();
+        let task = tokio::spawn(async move { Box::new(receiver).run(outlet, signal).await.unwrap() });
+        Self { probe, budget, telemetry, addresses, trigger, task }
     }
 
     /// Starts both protocols with default settings on free ports.
@@ -138,13 +73,22 @@ impl Bench {
         self.addresses.iter().find(|(name, _)| *name == protocol).unwrap().1
     }
 
-    pub(super) fn trigger(&self) -> Arc<ShutdownTrigger> {
-        Arc::clone(&self.trigger)
+    /// Asks the receiver to stop.
+    pub(super) fn stop(&self) {
+        self.trigger.stop();
     }
 
-    /// Waits until the receiver has returned.
-    pub(super) async fn ended(self) {
+    /// Stops, waits until the receiver has returned, lets all batches go, and tells how much memory is still taken.
+    pub(super) async fn ended(self) -> usize {
+        self.stop();
         self.task.await.unwrap();
+        drop(self.probe);
+        self.budget.used()
+    }
+
+    /// Items in all batches so far.
+    pub(super) fn items(&self) -> usize {
+        self.probe.batches().iter().map(Batch::len).sum()
     }
 
     /// How many requests were refused for this reason.

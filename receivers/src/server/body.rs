@@ -16,10 +16,11 @@ use watershed_pipeline::{Budget, BudgetExceeded, Reservation};
 pub(crate) const STEP: usize = 64 << 10;
 /// How long a client may send nothing in the middle of a body.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// An unwanted body up to this size is read and thrown away, so that the connection can be used again.
-const DISCARD_MAX: u64 = 256 << 10;
+/// An unwanted body up to this size is read and thrown away, so that the client hears the answer (one that still
+/// writes into a closed connection hears a reset instead) and the connection can be used again.
+const DISCARD_MAX: u64 = 4 << 20;
 /// How long that may take: the answer waits for it.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// Why a body could not be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

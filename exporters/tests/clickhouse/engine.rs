@@ -152,7 +152,7 @@ async fn logs_arrive_in_the_collectors_older_tables() {
     let server = Server::shared();
     for drops_event_name in [false, true] {
         let database = server.database();
-        let ddl = include_str!("../../tests/clickhouse/logs_v0.150.sql");
+        let ddl = include_str!("logs_v0.150.sql");
         server.query(&ddl.replace("otel_logs", &format!("{database}.otel_logs")));
         let mut expected = expected_logs();
         for (row, second) in expected.iter_mut().zip(["2024-11-19 07:06:40", "2024-11-19 07:06:42"]) {

@@ -1,0 +1,36 @@
+# What there is to do here. CI runs `make lint test` and knows nothing else.
+
+CARGO ?= cargo
+CONFIG ?= examples/quickstart.yaml
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test test-long lint e2e bench fuzz
+
+help: ## Shows this list.
+	@awk -F ': ## ' '/^[a-z0-9-]+:.*## / {sub(/:.*/, "", $$1); printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Runs watershed with CONFIG (default: examples/quickstart.yaml).
+	$(CARGO) run --release --bin watershed -- run --config $(CONFIG)
+
+test: ## Runs all tests.
+	$(CARGO) test --workspace
+
+test-long: ## Runs all tests with ten times as many cases for each property.
+	PROPTEST_CASES=2560 $(CARGO) test --workspace
+
+lint: ## Checks the form, the lints and the documentation; the dependencies too where cargo-deny is installed.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; fi
+
+e2e: ## Runs only the tests that drive the built program.
+	$(CARGO) test --test cli --test docs
+
+bench: ## Measures the whole process, then the data model.
+	$(CARGO) bench --bench end_to_end
+	$(CARGO) bench --package watershed-pipeline
+
+fuzz: ## Fuzzes each decoder for FUZZ_SECONDS; needs cargo-fuzz and a nightly compiler.
+	cd receivers && for target in $$($(CARGO) +nightly fuzz list); do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done

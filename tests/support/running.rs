@@ -1,0 +1,100 @@
+//! The built program at work: started with a configuration, asked over loopback, stopped by a signal.
+
+use std::fs::{File, read_to_string};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use super::program::program;
+
+/// A peer that is silent for so long is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running program. It is killed when this is dropped without [`Running::stop`].
+pub(crate) struct Running {
+    child: Child,
+    stdout: PathBuf,
+    stderr: Option<BufReader<ChildStderr>>,
+    /// The log lines up to `ready`.
+    log: Vec<serde_json::Value>,
+}
+
+impl Running {
+    /// Starts `run` and waits until it says that it is ready.
+    pub(crate) fn start(config: &Path) -> Self {
+        // A file takes everything at once; a pipe that nobody reads would stop the program.
+        let stdout = config.with_extension("stdout");
+        let child = program()
+            .args(["run", "--set", "service.telemetry.logs.encoding=json", "--config"])
+            .arg(config)
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut running = Self { child, stdout, stderr: None, log: Vec::new() };
+        let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+        while running.log.last().is_none_or(|line| line["message"] != "ready") {
+            let mut line = String::new();
+            assert_ne!(
+                stderr.read_line(&mut line).unwrap(),
+                0,
+                "ended before it was ready: {:#?}",
+                running.log
+            );
+            let parsed = serde_json::from_str(&line);
+            running.log.push(parsed.unwrap_or_else(|_| panic!("not a line of the log: {line}")));
+        }
+        running.stderr = Some(stderr);
+        running
+    }
+
+    /// The address of which the log says so: `(field, value)` is for instance `("protocol", "http")`.
+    pub(crate) fn address(&self, field: &str, value: &str) -> SocketAddr {
+        let line = self.log.iter().find(|line| line[field] == value);
+        let line = line.unwrap_or_else(|| panic!("no {field} {value} in {:#?}", self.log));
+        line["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Asks for the stop with SIGTERM and waits for the end.
+    pub(crate) fn stop(mut self) -> (ExitStatus, String, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut stderr = String::new();
+        self.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = self.child.wait().unwrap();
+        (status, read_to_string(&self.stdout).unwrap(), stderr)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After `stop` there is nothing left to kill.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One HTTP request, answered with status and body.
+pub(crate) fn http(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
