@@ -44,6 +44,7 @@ mod block;
 mod body;
 mod columns;
 mod delivery;
+mod doctor;
 mod field;
 mod layout;
 mod map;
@@ -69,6 +70,7 @@ use serde::Deserialize;
 use watershed_config::{BuildError, Period, Secret};
 use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
 
+pub use self::doctor::{Finding, Report, ServerReport, Severity, check};
 pub use self::measure::Encoder;
 
 use self::address::Connection;
@@ -217,6 +219,12 @@ impl ExporterConfig for Config {
     type Exporter = ClickHouse;
 
     fn build(&self, _cx: &Context) -> Result<ClickHouse, BuildError> {
+        self.exporter()
+    }
+}
+
+impl Config {
+    fn exporter(&self) -> Result<ClickHouse, BuildError> {
         let mut connection = Connection::new(&self.endpoint, &self.connection_params)?;
         if !self.username.is_empty() {
             connection.user = Some(self.username.clone());
@@ -238,9 +246,7 @@ impl ExporterConfig for Config {
         let servers = Servers::new(connection, &self.tls, client::headers(&self.headers)?)?;
         Ok(ClickHouse(Delivery::new(servers, naming, self.create_schema, compression, async_insert)))
     }
-}
 
-impl Config {
     fn naming(&self, database: &str) -> Naming {
         let prefix =
             if self.metrics_table_name.is_empty() { "otel_metrics" } else { &self.metrics_table_name };

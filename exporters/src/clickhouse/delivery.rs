@@ -59,7 +59,6 @@ impl Delivery {
         &self.servers
     }
 
-    #[cfg(test)]
     pub(super) fn naming(&self) -> &Naming {
         &self.naming
     }

@@ -91,6 +91,11 @@ impl Servers {
         self.client.refresh()
     }
 
+    /// The servers in the order of the endpoint.
+    pub(super) fn urls(&self) -> &[Url] {
+        &self.connection.servers
+    }
+
     /// Sends an insert to one server after the other, until one answers.
     ///
     /// # Errors
@@ -141,7 +146,7 @@ impl Servers {
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = Some(body.into());
         let unreachable = |error: watershed_pipeline::ExportError| {
-            Failure::unreachable(format!("{}: {error}", client_name(&url)))
+            Failure::unreachable(format!("{}: {error}", name_of(&url)))
         };
         let mut response = self.client.send(request).await.map_err(unreachable)?;
         let status = response.status();
@@ -201,12 +206,12 @@ pub(super) fn failure(url: &Url, error: &clickhouse::error::Error) -> Failure {
         clickhouse::error::Error::BadResponse(text) if text.contains("Code: ") => {
             Failure::exception(text, None)
         }
-        _ => Failure::unreachable(format!("{}: {}", client_name(url), chain(error))),
+        _ => Failure::unreachable(format!("{}: {}", name_of(url), chain(error))),
     }
 }
 
 /// A server in a message.
-fn client_name(url: &Url) -> String {
+pub(super) fn name_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
 }

@@ -49,7 +49,6 @@ pub(super) struct Naming {
 
 impl Table {
     /// All tables.
-    #[cfg(test)]
     pub(super) fn all() -> impl Iterator<Item = Self> {
         [Self::Logs, Self::Traces].into_iter().chain(KINDS.map(Self::Metrics))
     }

@@ -12,7 +12,7 @@ use watershed_pipeline::{Batch, ExportError, Exporter as _, ExporterConfig as _,
 
 use self::support::{PASSWORD, READER, Server, USER, free_port};
 use super::tables::Table;
-use super::{ClickHouse, Config};
+use super::{ClickHouse, Config, Report, Severity, check};
 use crate::testing;
 
 /// Takes a section's text; `{url}` and `{database}` stand for the server's.
@@ -644,4 +644,39 @@ async fn names_and_settings_of_all_sorts_are_taken() {
     let created = server.query(&format!("SHOW CREATE TABLE {table} FORMAT TabSeparatedRaw"));
     assert!(created.contains("ENGINE = ReplacingMergeTree(Timestamp)"), "{created}");
     assert!(created.contains("TTL toDateTime(Timestamp) + toIntervalDay(7300)"), "{created}");
+}
+
+#[tokio::test]
+async fn the_doctor_reports_version_tables_and_rights_without_writing() {
+    let server = Server::shared();
+    let database = server.database();
+    let examine = async |more: &str| {
+        let yaml = format!("endpoint: {}\ndatabase: {database}\n{more}", server.url());
+        check(&Section::from_text("clickhouse", &yaml).unwrap()).await.unwrap()
+    };
+    let texts = |report: &Report, severity: Severity| -> Vec<String> {
+        let all = report.servers.iter().flat_map(|server| &server.findings);
+        all.filter(|finding| finding.severity == severity).map(|finding| finding.text.clone()).collect()
+    };
+    let report = examine("").await;
+    assert_eq!(report.severity(), Severity::Good, "{report:?}");
+    let good = texts(&report, Severity::Good).join("\n");
+    assert!(good.contains("ClickHouse 26.") && good.contains("signed in as default"), "{good}");
+    assert_eq!(good.matches("will be created").count(), 7, "{good}");
+    assert_eq!(count(server, &format!("system.tables WHERE database = '{database}'")), "0");
+
+    exporter_to(server, &database, "").export(&many_logs(1)).await.unwrap();
+    server.query(&format!("ALTER TABLE {database}.otel_logs DROP INDEX idx_lower_body, DROP COLUMN Body"));
+    let problems = texts(&examine(&format!("username: {READER}")).await, Severity::Problem).join("\n");
+    assert!(problems.contains("has no column `Body`"), "{problems}");
+    assert!(problems.contains("GRANT INSERT"), "{problems}");
+
+    server.query(&format!("DROP TABLE {database}.otel_logs"));
+    let older = include_str!("logs_v0.150.sql").replace("otel_logs", &format!("{database}.otel_logs"));
+    server.query(&older);
+    let warnings = texts(&examine("").await, Severity::Warning).join("\n");
+    assert!(warnings.contains("non_replicated_deduplication_window = 1000"), "{warnings}");
+
+    let problems = texts(&examine("username: nobody").await, Severity::Problem).join("\n");
+    assert!(problems.contains("check username and password"), "{problems}");
 }
