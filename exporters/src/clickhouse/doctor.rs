@@ -59,11 +59,16 @@ impl Report {
     }
 }
 
-/// Examines the servers of an exporter, given its section without the engine's own settings. Nothing is written.
+/// Examines the servers of an exporter, given its section. Nothing is written.
 ///
 /// # Errors
 /// The section has mistakes.
 pub async fn check(section: &Section) -> Result<Report, ConfigErrors> {
+    let mut section = section.clone();
+    // These belong to the engine, which looks at them by itself.
+    for key in ["sending_queue", "retry_on_failure", "timeout"] {
+        section.take(key);
+    }
     let config: Config = section.read()?;
     let exporter = config.exporter().map_err(|error| ConfigErrors::from(section.build_error(error)))?;
     let mut servers = Vec::new();

@@ -219,3 +219,87 @@ pub(super) fn name_of(url: &Url) -> String {
 fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use watershed_config::Secret;
+
+    use super::*;
+    use crate::testing::{Reply, server, tls_server};
+
+    fn servers(url: &str, tls: &str) -> Servers {
+        let endpoint = format!("{url}?max_threads=2");
+        let mut connection = Connection::new(&endpoint, &std::collections::BTreeMap::new()).unwrap();
+        connection.user = Some("me".to_owned());
+        connection.password = Some(Secret::new("hunter2 ü"));
+        let section = watershed_config::Section::from_text("tls", tls).unwrap();
+        Servers::new(connection, &section.read().unwrap(), HeaderMap::new()).unwrap()
+    }
+
+    async fn insert(servers: &Servers) -> Result<(), Failure> {
+        servers.insert(&[("query", "INSERT INTO t FORMAT Native")], &Bytes::from_static(b"block")).await
+    }
+
+    #[tokio::test]
+    async fn an_insert_is_one_request_with_sign_in_and_settings() {
+        let mut server = server(Reply::ok("")).await;
+        insert(&servers(server.url(), "{}")).await.unwrap();
+        let request = server.received().await;
+        assert_eq!((request.header("x-clickhouse-user"), request.body.as_ref()), ("me", &b"block"[..]));
+        assert_eq!(request.headers["x-clickhouse-key"].as_bytes(), "hunter2 ü".as_bytes());
+    }
+
+    #[track_caller]
+    fn check(result: Result<(), Failure>, reaction: Reaction, words: &str) {
+        let failure = result.unwrap_err();
+        assert_eq!(failure.reaction, reaction, "{failure:?}");
+        assert!(failure.reason.contains(words) && !failure.reason.contains("hunter2"), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn an_exception_behind_a_good_status_is_no_success() {
+        let text = "\r\n__exception__\r\nabcd\r\nCode: 241. DB::Exception: Memory limit exceeded\r\n40 abcd";
+        let server = server(Reply::ok(text)).await;
+        check(insert(&servers(server.url(), "{}")).await, Reaction::Wait, "Code: 241");
+    }
+
+    #[tokio::test]
+    async fn answers_of_a_proxy_are_told_from_those_of_clickhouse() {
+        let server_413 = server(Reply::code(413, "<html>")).await;
+        check(insert(&servers(server_413.url(), "{}")).await, Reaction::Split, "413");
+        let server_503 = server(Reply::code(503, "").with("retry-after", "7")).await;
+        let failure = insert(&servers(server_503.url(), "{}")).await.unwrap_err();
+        assert_eq!((failure.reaction, failure.after), (Reaction::Elsewhere, Some(Duration::from_secs(7))));
+        let by_header = Reply::code(500, "").with("x-clickhouse-exception-code", "252");
+        check(insert(&servers(server(by_header).await.url(), "{}")).await, Reaction::Wait, "ClickHouse");
+    }
+
+    #[tokio::test]
+    async fn inserts_and_queries_use_the_same_certificates() {
+        let (server, certificate) = tls_server(Reply::code(500, "Code: 202. DB::Exception: busy")).await;
+        let trusting = servers(server.url(), &format!("ca_pem: {certificate:?}"));
+        check(insert(&trusting).await, Reaction::Wait, "Code: 202");
+        let url = &trusting.urls()[0];
+        let query = |servers: &Servers| servers.session(url).unwrap().query_raw("SELECT 1").execute();
+        check(query(&trusting).await.map_err(|error| failure(url, &error)), Reaction::Wait, "Code: 202");
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+        let doubting = servers(server.url(), &format!("ca_pem: {other:?}"));
+        check(insert(&doubting).await, Reaction::Elsewhere, "certificate");
+        check(
+            query(&doubting).await.map_err(|error| failure(url, &error)),
+            Reaction::Elsewhere,
+            "certificate",
+        );
+    }
+
+    #[test]
+    fn a_server_that_failed_is_asked_last() {
+        let servers = servers("http://a,b,c", "{}");
+        let order = || servers.order().into_iter().map(|(index, _)| index).collect::<Vec<_>>();
+        assert_eq!(order(), [0, 1, 2]);
+        assert!(!servers.is_final(0, &Err::<(), _>(Failure::unreachable(String::new()))));
+        assert_eq!(order(), [1, 2, 0]);
+        assert!(servers.is_final(0, &Ok(())));
+        assert_eq!(order(), [0, 1, 2]);
+    }
+}

@@ -651,7 +651,7 @@ async fn the_doctor_reports_version_tables_and_rights_without_writing() {
     let server = Server::shared();
     let database = server.database();
     let examine = async |more: &str| {
-        let yaml = format!("endpoint: {}\ndatabase: {database}\n{more}", server.url());
+        let yaml = format!("endpoint: {}\ndatabase: {database}\ntimeout: 9s\n{more}", server.url());
         check(&Section::from_text("clickhouse", &yaml).unwrap()).await.unwrap()
     };
     let texts = |report: &Report, severity: Severity| -> Vec<String> {
