@@ -2,14 +2,18 @@
 #![cfg(test)]
 
 mod support {
+    pub(crate) mod client;
+    pub(crate) mod outcome;
     pub(crate) mod program;
     pub(crate) mod running;
 }
 
 use std::net::TcpListener;
 
-use support::program::{config_file, watershed};
-use support::running::{Running, http};
+use support::client::http;
+use support::outcome::watershed;
+use support::program::config_file;
+use support::running::Running;
 
 const ANY_PORTS: &str = "
 receivers:

@@ -2,13 +2,15 @@
 #![cfg(test)]
 
 mod support {
+    pub(crate) mod outcome;
     pub(crate) mod program;
 }
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::program::{config_file, watershed};
+use support::outcome::watershed;
+use support::program::config_file;
 use watershed_pipeline::Description;
 
 /// What a part of a configuration stands in while it is checked.

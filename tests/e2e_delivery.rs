@@ -1,12 +1,13 @@
 //! Nothing that was accepted is lost when the program is stopped under load, and overload is refused within the
 //! memory limit.
+#![cfg(test)]
 
 mod support {
     pub(crate) mod program;
     pub(crate) mod running;
 }
 
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use support::program::{config_file, program};
@@ -30,14 +31,14 @@ fn report(generator: Child) -> Value {
 
 #[test]
 fn what_was_accepted_before_a_stop_under_load_is_delivered() {
-    let far_end = config_file(
+    let far_end_config = config_file(
         "far_end.yaml",
         &format!(
             "{RECEIVER}exporters: {{stdout: }}\nservice:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines:\n    \
              logs: {{receivers: [otlp], exporters: [stdout]}}\n"
         ),
     );
-    let far_end = Running::start(&far_end);
+    let far_end = Running::start(&far_end_config);
     let config = config_file(
         "stopped_under_load.yaml",
         &format!(
@@ -50,12 +51,15 @@ fn what_was_accepted_before_a_stop_under_load_is_delivered() {
     let running = Running::start(&config);
     let mut generator = generate(&running.address("protocol", "grpc").to_string(), "100000000");
     // Any moment will do, so long as the load has begun: wait for the first record at the far end.
-    while far_end.stdout_size() == 0 {
+    let output = far_end_config.with_extension("stdout");
+    while std::fs::metadata(&output).unwrap().len() == 0 {
         assert!(generator.try_wait().unwrap().is_none(), "the generator ended");
         std::thread::yield_now();
     }
     let (status, _, stderr) = running.stop();
     assert!(status.success(), "{stderr}");
+    let asked = Command::new("kill").args(["-INT", &generator.id().to_string()]).status().unwrap();
+    assert!(asked.success(), "the generator ended");
     let report = report(generator);
     let (_, stdout, _) = far_end.stop();
     let mut sequences: Vec<u64> = stdout
@@ -101,6 +105,8 @@ fn overload_is_refused_within_the_memory_limit() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("memory limit reached"), "{said}");
     }
-    let peak = running.peak_memory_mib();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024;
     assert!(peak < 80, "{peak} MiB at a limit of 40 MiB for telemetry in flight");
 }

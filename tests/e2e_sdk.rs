@@ -2,6 +2,7 @@
 //! HTTP with protobuf and HTTP with JSON.
 //!
 //! The SDKs are installed below `target/` by the tests themselves, in the versions that `tests/sdk` names.
+#![cfg(test)]
 
 mod support {
     pub(crate) mod program;

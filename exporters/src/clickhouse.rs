@@ -107,7 +107,7 @@ pub(crate) struct Config {
     /// Whether tables that are not there are created. Default `true`; switch it off where the user may not.
     #[serde(default = "create_schema")]
     create_schema: bool,
-    /// How bodies are made smaller. Default `lz4`; `zstd` takes half the bytes and twice the time.
+    /// How bodies are made smaller. Default `lz4`; `zstd` makes half the bytes of it, for a little more time here and on the server.
     compress: Option<Compress>,
     /// Whether ClickHouse gathers inserts before it writes them. Default `false`; for many senders of small batches.
     async_insert: Option<bool>,

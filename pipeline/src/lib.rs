@@ -16,6 +16,7 @@ mod graph;
 pub mod json_text;
 mod lanes;
 mod lifecycle;
+mod machine;
 mod metadata;
 pub mod otlp;
 mod outlet;
@@ -44,6 +45,7 @@ pub use context::{Context, Shared};
 pub use delivery::{BatchOptions, DeliveryOptions, DropReason, RetryOnFailure, SendingQueue, Sizer};
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use graph::{Environment, Graph};
+pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use registry::{

@@ -3,17 +3,17 @@
 //! Not a component: the part that both share, free of signals and batches.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
 use watershed_config::BuildError;
 use watershed_pipeline::{
     AnyValue, Attributes, AttributesMut, IntoValue, Metadata, RecordMut, Value, json_text,
 };
+
+use crate::literal::Literal;
 
 /// How large a compiled regular expression may be, in bytes.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
@@ -81,10 +81,6 @@ enum ConvertedType {
     /// Text; lists and maps as JSON.
     String,
 }
-
-/// A value of any type, as it is written in YAML.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Literal(pub(crate) AnyValue);
 
 /// Compiled actions, ready to be applied to any number of attributes.
 pub(crate) struct Actions(Vec<Step>);
@@ -439,72 +435,4 @@ fn hash(value: Value<'_>) -> String {
     let mut digits = Vec::with_capacity(64);
     json_text::push_hex(&mut digits, &hasher.finalize());
     String::from_utf8(digits).unwrap_or_default()
-}
-
-impl<'de> Deserialize<'de> for Literal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReadLiteral).map(Self)
-    }
-}
-
-struct ReadLiteral;
-
-impl<'de> Visitor<'de> for ReadLiteral {
-    type Value = AnyValue;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<AnyValue, E> {
-        Ok(AnyValue::Empty)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<AnyValue, E> {
-        Ok(AnyValue::Bool(value))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<AnyValue, E> {
-        Ok(AnyValue::Int(number))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<AnyValue, E> {
-        let too_large =
-            |_| E::custom(format!("`{number}` has more than 63 bits; write it in quotes, as a text"));
-        i64::try_from(number).map(AnyValue::Int).map_err(too_large)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<AnyValue, E> {
-        Ok(AnyValue::Double(number))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<AnyValue, E> {
-        Ok(AnyValue::Str(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<AnyValue, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Literal(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(AnyValue::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<AnyValue, A::Error> {
-        let mut map = Vec::new();
-        while let Some((key, Literal(value))) = entries.next_entry()? {
-            map.push((key, value));
-        }
-        Ok(AnyValue::Map(map))
-    }
-}
-
-impl JsonSchema for Literal {
-    fn schema_name() -> Cow<'static, str> {
-        "AttributeValue".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "description": "A value: text, number, truth value, list or map." })
-    }
 }

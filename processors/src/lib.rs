@@ -10,6 +10,7 @@ mod actions;
 mod attributes;
 mod batch;
 mod filter;
+mod literal;
 mod memory_limiter;
 mod resource;
 

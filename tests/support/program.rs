@@ -1,26 +1,9 @@
-//! The built program, run to its end, and the files that it is given.
+//! The built program, and the files that it is given.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program with these arguments, run to its end.
-pub(crate) fn watershed(args: &[&str]) -> Outcome {
-    let output = program().args(args).output().unwrap();
-    Outcome {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// What a run to the end left behind.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
+/// The built program.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
     // What the shell of the tester sets must not decide a test.
