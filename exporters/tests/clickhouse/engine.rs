@@ -5,9 +5,12 @@ mod support;
 
 use std::time::Duration;
 
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use watershed_config::Section;
 use watershed_pipeline::otlp::{json, schema};
+use watershed_pipeline::testing::any_batch;
 use watershed_pipeline::{Batch, ExportError, Exporter as _, ExporterConfig as _, MetricKind, Signal};
 
 use self::support::{PASSWORD, READER, Server, USER, free_port};
@@ -679,4 +682,41 @@ async fn the_doctor_reports_version_tables_and_rights_without_writing() {
 
     let problems = texts(&examine("username: nobody").await, Severity::Problem).join("\n");
     assert!(problems.contains("check username and password"), "{problems}");
+}
+
+#[tokio::test]
+async fn whatever_can_be_received_can_be_stored() {
+    let server = Server::shared();
+    let mut runner = TestRunner::deterministic();
+    for json in [false, true] {
+        let database = server.database();
+        let exporter = exporter_to(server, &database, &format!("json: {json}"));
+        for signal in Signal::ALL {
+            let mut sent = 0;
+            for _ in 0..24 {
+                let batch = any_batch(signal).new_tree(&mut runner).unwrap().current();
+                sent += batch.points().filter(|point| point.metric().kind() != MetricKind::Empty).count();
+                sent += if signal == Signal::Metrics { 0 } else { batch.len() };
+                // An arbitrary batch may span more days than ClickHouse takes in one insert, and repeat an earlier one.
+                let mut waiting = vec![batch];
+                while let Some(mut batch) = waiting.pop() {
+                    match exporter.export(&batch).await {
+                        Err(ExportError::TooLarge { .. }) => {
+                            let half = batch.split_off(batch.len() / 2).unwrap();
+                            waiting.extend([batch, half]);
+                        }
+                        result => assert_eq!(result, Ok(()), "{signal}"),
+                    }
+                }
+            }
+            let tables = match signal {
+                Signal::Logs => "otel_logs$",
+                Signal::Traces => "otel_traces$",
+                Signal::Metrics => "otel_metrics_",
+            };
+            let stored = count(server, &format!("merge('{database}', '{tables}')"));
+            assert!(sent > 20, "{sent} is too few to show anything");
+            assert_eq!(stored, sent.to_string(), "{signal}");
+        }
+    }
 }
