@@ -83,7 +83,8 @@ use crate::client::{self, Tls};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The servers: `http://host1:8123,host2:8123/database?name=value`. Required. Parameters are settings of ClickHouse,
+    /// The servers: `http://host1:8123,host2:8123/database?name=value`. Required. A user and password may stand before the
+    /// first host, as `user:password@`, but only `password` is hidden where the configuration is shown. Parameters are settings of ClickHouse,
     /// but for those of the Collector: `compress`, `secure`, `async_insert`, `username`, `password`, `database`, and
     /// `connection_open_strategy` (`in_order`, `round_robin` or `random`).
     endpoint: String,

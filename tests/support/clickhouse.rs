@@ -2,7 +2,8 @@
 //!
 //! The engine is that of PyPI's `chdb-core`, pinned by its hash and kept under `target/clickhouse-engine`;
 //! `clickhouse_http.py` beside this file opens ClickHouse's own HTTP server on it. With `CLICKHOUSE_URL` in the environment
-//! that server is used instead, and tests that need a server of their own say so by [`Server::own`].
+//! that server is used instead (`http://host:port`, user `default` without a password), but for tests that need users of
+//! their own or stop the server.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -43,6 +44,15 @@ impl Server {
             }
             Err(_) => Self::own(free_port()),
         })
+    }
+
+    /// The engine with the users [`USER`] and [`READER`], which a server of somebody else's lacks.
+    pub(crate) fn with_users() -> &'static Self {
+        static ENGINE: OnceLock<Server> = OnceLock::new();
+        match std::env::var("CLICKHOUSE_URL") {
+            Ok(_) => ENGINE.get_or_init(|| Self::own(free_port())),
+            Err(_) => Self::shared(),
+        }
     }
 
     /// A server for one test, which may stop and kill it.

@@ -141,7 +141,8 @@ impl Servers {
 
     async fn post(&self, url: &Url, parameters: &[(&str, &str)], body: Bytes) -> Result<(), Failure> {
         let mut url = url.clone();
-        url.query_pairs_mut().extend_pairs(&self.connection.settings).extend_pairs(parameters);
+        // The last of equal names counts, so that what the configuration says comes last.
+        url.query_pairs_mut().extend_pairs(parameters).extend_pairs(&self.connection.settings);
         let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = Some(body.into());

@@ -65,7 +65,7 @@ impl Failure {
             413 => (Reaction::Split, ""),
             401 | 403 | 407 => (Reaction::Person, "; check username, password and headers"),
             404 | 405 => {
-                (Reaction::Person, "; is this the address of ClickHouse's HTTP interface (http_port)?")
+                (Reaction::Elsewhere, "; is this the address of ClickHouse's HTTP interface (http_port)?")
             }
             _ => (Reaction::Elsewhere, ""),
         };
@@ -197,7 +197,13 @@ mod tests {
             |status| Failure::stranger(StatusCode::from_u16(status).unwrap(), "<html>", None).reaction;
         assert_eq!(
             [502, 413, 403, 404, 429].map(reaction),
-            [Reaction::Elsewhere, Reaction::Split, Reaction::Person, Reaction::Person, Reaction::Elsewhere]
+            [
+                Reaction::Elsewhere,
+                Reaction::Split,
+                Reaction::Person,
+                Reaction::Elsewhere,
+                Reaction::Elsewhere
+            ]
         );
     }
 }

@@ -94,7 +94,7 @@ fn many_logs(count: usize) -> Batch {
 
 fn rows(server: &Server, query: &str) -> Vec<Value> {
     let text = server
-        .query(&format!("{query} FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0"));
+        .query(&format!("{query} FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0, session_timezone = 'UTC'"));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -524,7 +524,7 @@ fn check_fatal(result: Result<(), ExportError>, parts: &[&str]) {
 
 #[tokio::test]
 async fn settings_that_only_a_person_can_mend_stop_the_process_with_advice() {
-    let server = Server::shared();
+    let server = Server::with_users();
     let database = server.database();
     let batch = many_logs(1);
     let result = exporter_to(server, &database, "username: otel\npassword: wrong").export(&batch).await;
@@ -640,7 +640,7 @@ async fn names_and_settings_of_all_sorts_are_taken() {
     let database = server.database();
     let strange = format!("{database} `x`");
     let more = "logs_table_name: \"o'clock \\\"logs\\\"\"\nasync_insert: true\nttl: 175200h\n\
-                connection_params: {max_threads: '1'}\ntable_engine: {name: ReplacingMergeTree, params: Timestamp}";
+                connection_params: {max_threads: 1}\ntable_engine: {name: ReplacingMergeTree, params: Timestamp}";
     exporter_to(server, &strange, more).export(&many_logs(3)).await.unwrap();
     let table = format!("`{database} \\`x\\``.`o'clock \"logs\"`");
     assert_eq!(count(server, &table), "3");
@@ -651,7 +651,7 @@ async fn names_and_settings_of_all_sorts_are_taken() {
 
 #[tokio::test]
 async fn the_doctor_reports_version_tables_and_rights_without_writing() {
-    let server = Server::shared();
+    let server = Server::with_users();
     let database = server.database();
     let examine = async |more: &str| {
         let yaml = format!("endpoint: {}\ndatabase: {database}\ntimeout: 9s\n{more}", server.url());
