@@ -31,6 +31,7 @@ const EXTRA_USERS: &str = "<reader><password/><networks><ip>::/0</ip></networks>
 pub(crate) struct Server {
     host: String,
     process: Option<Child>,
+    folder: PathBuf,
 }
 
 impl Server {
@@ -40,7 +41,7 @@ impl Server {
         SHARED.get_or_init(|| match std::env::var("CLICKHOUSE_URL") {
             Ok(url) => {
                 let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-                Self { host, process: None }
+                Self { host, process: None, folder: PathBuf::new() }
             }
             Err(_) => Self::own(free_port()),
         })
@@ -78,7 +79,7 @@ impl Server {
         let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with("ready ")));
         assert!(is_ready, "the engine did not start; try: python3 {LAUNCHER} --path /tmp/x");
         fs::remove_file(users).unwrap();
-        Self { host: format!("127.0.0.1:{port}"), process: Some(process) }
+        Self { host: format!("127.0.0.1:{port}"), process: Some(process), folder }
     }
 
     /// `http://host:port`.
@@ -123,6 +124,12 @@ impl Drop for Server {
         if let Some(process) = &mut self.process {
             drop(process.stdin.take());
             process.wait().unwrap();
+            // The launcher removes its data, but for what the engine writes while it ends.
+            for folder in [self.folder.clone(), self.folder.with_extension("conf")] {
+                if folder.exists() {
+                    fs::remove_dir_all(folder).unwrap();
+                }
+            }
         }
     }
 }
