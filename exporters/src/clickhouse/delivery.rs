@@ -73,7 +73,7 @@ impl Delivery {
         };
         let mut refused: Option<(usize, String)> = None;
         for table in tables {
-            let items = rows(batch, table).len();
+            let items = count(batch, table);
             if items == 0 || self.is_done(&token, table) {
                 continue;
             }
@@ -240,6 +240,14 @@ pub(super) fn rows(batch: &Batch, table: Table) -> Vec<Row<'_>> {
         Table::Logs => row::logs(batch),
         Table::Traces => row::spans(batch),
         Table::Metrics(kind) => row::points(batch, kind),
+    }
+}
+
+/// How many rows of a batch a table gets.
+fn count(batch: &Batch, table: Table) -> usize {
+    match table {
+        Table::Logs | Table::Traces => batch.len(),
+        Table::Metrics(kind) => batch.points().filter(|point| point.metric().kind() == kind).count(),
     }
 }
 
