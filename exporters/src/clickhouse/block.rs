@@ -257,12 +257,15 @@ fn write_arrays(body: &mut Body, field: &Field, inner: &Wire, rows: &[Row<'_>]) 
         }
         (Field::Bounds(read), Wire::Float64) => {
             write_ends(body, rows, running(|row| read(row).len()));
-            body.raw().extend(rows.iter().flat_map(|row| read(*row)).flat_map(|number| number.to_le_bytes()));
+            let raw = body.raw();
+            let numbers = rows.iter().flat_map(|row| read(*row));
+            numbers.for_each(|number| raw.extend_from_slice(&number.to_le_bytes()));
         }
         (Field::Bounds(read), Wire::Float32) => {
             write_ends(body, rows, running(|row| read(row).len()));
+            let raw = body.raw();
             let numbers = rows.iter().flat_map(|row| read(*row));
-            body.raw().extend(numbers.flat_map(|number| (*number as f32).to_le_bytes()));
+            numbers.for_each(|number| raw.extend_from_slice(&(*number as f32).to_le_bytes()));
         }
         _ => debug_assert!(false, "the type of a column is chosen by its field"),
     }

@@ -61,7 +61,9 @@ pub(super) fn write_maps<'a>(
             maps.values.repeat(marks.1.clone());
         } else {
             entries.clear();
-            entries.extend(read(*row).into_iter().flat_map(Attributes::iter));
+            if let Some(attributes) = read(*row) {
+                entries.extend(attributes.iter());
+            }
             let start = (maps.keys.mark(), maps.values.mark());
             maps.push(&entries);
             marks = (start.0..maps.keys.mark(), start.1..maps.values.mark());

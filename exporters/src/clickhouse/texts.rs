@@ -154,10 +154,11 @@ impl Dictionary {
         body.write(&self.bytes);
         let raw = body.raw();
         raw.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
+        raw.reserve(self.rows.len() << width);
         match width {
             0 => raw.extend(self.rows.iter().map(|number| *number as u8)),
-            1 => raw.extend(self.rows.iter().flat_map(|number| (*number as u16).to_le_bytes())),
-            _ => raw.extend(self.rows.iter().flat_map(|number| number.to_le_bytes())),
+            1 => self.rows.iter().for_each(|number| raw.extend_from_slice(&(*number as u16).to_le_bytes())),
+            _ => self.rows.iter().for_each(|number| raw.extend_from_slice(&number.to_le_bytes())),
         }
         body.settle();
     }
