@@ -232,6 +232,21 @@ impl Batch {
         }
     }
 
+    /// Gives log records that have no time at all an observed time, in nanoseconds since the Unix epoch. A receiver
+    /// calls it, as the log data model says of whoever sees a record first; other records stay as they are.
+    pub fn fill_observed_time(&mut self, now: u64) {
+        let is_timeless = |record: Record<'_>| {
+            record.log().is_some_and(|log| log.time_unix_nano() == 0 && log.observed_time_unix_nano() == 0)
+        };
+        for part in &mut self.parts {
+            let timeless: Vec<usize> =
+                (0..part.len()).filter(|row| is_timeless(Record { part, row: *row })).collect();
+            for row in timeless {
+                RecordMut { part: Arc::make_mut(part), row }.set_observed_time_unix_nano(now);
+            }
+        }
+    }
+
     /// Keeps the records for which `keep` says so, in order.
     ///
     /// ```

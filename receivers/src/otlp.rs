@@ -18,6 +18,8 @@
 //! decompressed within the same limits as plain bodies. When memory is short, or a pipeline asks to wait, the answer
 //! is `UNAVAILABLE` with a `RetryInfo`, or 503 with `Retry-After`.
 //!
+//! Log records without any time get the time of their arrival as observed time.
+//!
 //! Counter: `refused_requests` with the label `reason`, one of `memory`, `busy`, `slow`, `invalid`, `rejected`,
 //! `too_large`, `encoding`, `content_type`, `method`, `path`, `no_pipeline`, `broken`.
 //!

@@ -214,6 +214,19 @@ fn merging_and_splitting_keep_every_record() {
 }
 
 #[test]
+fn only_log_records_without_any_time_get_an_observed_time() {
+    let mut batch = Batch::builder(Signal::Logs)
+        .record(|log| log.set_time_unix_nano(5))
+        .record(|log| log.set_observed_time_unix_nano(6))
+        .record(|_| ())
+        .build();
+    batch.fill_observed_time(7);
+    let times: Vec<_> =
+        batch.logs().map(|log| (log.time_unix_nano(), log.observed_time_unix_nano())).collect();
+    assert_eq!(times, [(5, 0), (0, 6), (0, 7)]);
+}
+
+#[test]
 fn a_message_of_empty_records_is_refused_before_it_takes_much_more_memory_than_its_size() {
     let record = [0x12, 0x00];
     let scope: Vec<u8> = record.repeat(1 << 20);

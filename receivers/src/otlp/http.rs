@@ -324,7 +324,8 @@ mod tests {
     #[tokio::test]
     async fn http_2_is_spoken_with_prior_knowledge_and_bodies_may_come_in_any_pieces() {
         let bench = Bench::both().await;
-        let message = logs(1000);
+        // The HTTP/2 library ends a connection whose frames are mostly overhead (`too_many_data_frames`).
+        let message = logs(300);
         for size in [1, 100, 100_000] {
             for version in [Version::HTTP_11, Version::HTTP_2] {
                 let request = post("application/x-protobuf")
@@ -336,7 +337,7 @@ mod tests {
                 assert_eq!((answer.status, answer.version), (StatusCode::OK, version));
             }
         }
-        assert_eq!(bench.items(), 6000);
+        assert_eq!(bench.items(), 1800);
         assert_eq!(bench.probe.batches()[1].to_otlp(), message);
     }
 

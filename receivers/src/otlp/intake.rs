@@ -1,6 +1,7 @@
 //! What both protocols do with a message once they have its bytes: decode, count its memory, hand it on.
 
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -51,6 +52,7 @@ impl Intake {
         if batch.is_empty() {
             return Ok(());
         }
+        batch.fill_observed_time(now());
         reservation.resize(batch.memory_size())?;
         batch.set_reservation(reservation);
         if self.include_metadata {
@@ -58,4 +60,10 @@ impl Intake {
         }
         Ok(self.outlet.send(batch).await?)
     }
+}
+
+/// Nanoseconds since the Unix epoch.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

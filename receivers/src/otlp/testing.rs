@@ -106,7 +106,10 @@ impl Bench {
 pub(super) fn logs(count: usize) -> Bytes {
     let mut builder = Batch::builder(Signal::Logs);
     for number in 0..count {
-        builder = builder.record(|log| log.set_severity_number(1 + (number % 24) as i32));
+        builder = builder.record(|log| {
+            log.set_time_unix_nano(1 + number as u64);
+            log.set_severity_number(1 + (number % 24) as i32);
+        });
     }
     builder.build().to_otlp()
 }
