@@ -23,6 +23,9 @@ pub(crate) use compression::{Compression, CompressionParameters, Compressor};
 pub(crate) use status::{Status, response_message};
 pub(crate) use tls::Tls;
 
+/// How long connecting to a server may take, so that one that is switched off does not eat the time of an attempt.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Settings of a client that are not read as such from the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -116,6 +119,7 @@ impl Options {
             .pool_max_idle_per_host(self.idle_connections_max)
             .pool_idle_timeout(self.idle_timeout)
             .http2_initial_stream_window_size(1 << 20)
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
         builder = match (self.version, self.is_secure) {
             (Version::One, _) => builder.http1_only(),

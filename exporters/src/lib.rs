@@ -3,7 +3,8 @@
 //! This crate refuses to know queues, retries and timeouts: the engine's delivery does all of that around an exporter.
 //! Each component is one file; read `stdout.rs` first, it is a whole exporter without a network. What several of them
 //! need: `flat_json.rs` (a record as a JSON line), `otlp_json.rs` (a batch as a JSON request), `calendar.rs` (times as
-//! text), `terminal.rs` (text that is safe to show), `client.rs` (TLS, compression and the answers of servers).
+//! text), `terminal.rs` (text that is safe to show), `client.rs` (TLS, compression and the answers of servers). Beside the
+//! list, `clickhouse` offers its doctor and, for benchmarks, its encoder.
 
 mod calendar;
 mod client;
@@ -13,6 +14,7 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 
+pub mod clickhouse;
 mod debug;
 mod file;
 mod loki;
@@ -27,6 +29,7 @@ use watershed_pipeline::{ExporterFactory, exporter};
 pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
+    exporter::<clickhouse::Config>(),
     exporter::<loki::Config>(),
     exporter::<stdout::Config>(),
     exporter::<file::Config>(),

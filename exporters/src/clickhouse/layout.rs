@@ -1,0 +1,90 @@
+//! How a table is written to, found out from the table itself.
+//!
+//! The Collector's tables differ by version, and people change them. So nothing is assumed: the columns that the table
+//! has are filled if this exporter knows them, in the types that the table has; the others get their defaults.
+
+use serde::Deserialize;
+
+use super::block::Column;
+use super::tables::{Naming, Table, quoted};
+
+/// A line of `DESCRIBE TABLE`.
+#[derive(Clone, Debug, clickhouse::Row, Deserialize)]
+pub(super) struct Described {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) type_name: String,
+    pub(super) default_type: String,
+    #[serde(rename = "default_expression")]
+    pub(super) _default_expression: String,
+    #[serde(rename = "comment")]
+    pub(super) _comment: String,
+    #[serde(rename = "codec_expression")]
+    pub(super) _codec_expression: String,
+    #[serde(rename = "ttl_expression")]
+    pub(super) _ttl_expression: String,
+}
+
+/// How a table is written to.
+pub(super) struct Layout {
+    /// The columns that are sent.
+    pub(super) columns: Vec<Column>,
+    /// The statement in front of the data.
+    pub(super) insert: String,
+    /// Whether text is turned into JSON, which needs settings of its own.
+    pub(super) has_json: bool,
+}
+
+impl Layout {
+    /// Chooses what is sent to a table with these columns.
+    ///
+    /// # Errors
+    /// Names every column that is missing or does not fit, and says what to do.
+    pub(super) fn new(naming: &Naming, table: Table, described: &[Described]) -> Result<Self, String> {
+        let mut columns = Vec::new();
+        let mut missing = Vec::new();
+        let mut unfit = Vec::new();
+        let mut has_json = false;
+        for wanted in table.wanted() {
+            let Some(found) = described.iter().find(|column| column.name == wanted.name) else {
+                if wanted.is_needed {
+                    missing.push(format!("`{}`", wanted.name));
+                }
+                continue;
+            };
+            if !matches!(found.default_type.as_str(), "" | "DEFAULT") {
+                // The server computes it; a value may not be given.
+                continue;
+            }
+            let kind = wanted.field.kind();
+            let Some(wire) = kind.wire(&found.type_name) else {
+                unfit.push(format!(
+                    "`{}` is {} and should be {}",
+                    found.name,
+                    found.type_name,
+                    kind.advice()
+                ));
+                continue;
+            };
+            has_json |= found.type_name.contains("JSON");
+            columns.push(Column { name: wanted.name.to_owned(), field: wanted.field, wire });
+        }
+        let name = naming.quoted(table);
+        if !missing.is_empty() {
+            return Err(format!(
+                "table {name} has no column {}; add it with ALTER TABLE, or name another table with `{}`",
+                missing.join(", "),
+                table.setting()
+            ));
+        }
+        if !unfit.is_empty() {
+            return Err(format!(
+                "table {name} does not fit: {}; change it with ALTER TABLE",
+                unfit.join(", ")
+            ));
+        }
+        let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+        let insert = format!("INSERT INTO {name} ({}) FORMAT Native", names.join(", "));
+        Ok(Self { columns, insert, has_json })
+    }
+}

@@ -1,0 +1,259 @@
+//! The tables that this exporter writes to: which there are, what they are called, and how they are created.
+//!
+//! The statements in `sql/` are those of the Collector's current tables. One thing is added: tables that are not
+//! replicated remember the last inserts (`non_replicated_deduplication_window`), as replicated ones do by themselves, so
+//! that an insert that is tried again after a lost answer is stored once.
+
+use std::time::Duration;
+
+use watershed_pipeline::MetricKind;
+
+use super::columns::{LOGS, TRACES};
+use super::field::Wanted;
+use super::metric_columns;
+
+/// Inserts that a table created here remembers.
+const REMEMBERED_INSERTS: u32 = 1000;
+
+/// One of the Collector's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Logs,
+    Traces,
+    Metrics(MetricKind),
+}
+
+/// The kinds of metrics that have a table.
+pub(super) const KINDS: [MetricKind; 5] = [
+    MetricKind::Gauge,
+    MetricKind::Sum,
+    MetricKind::Histogram,
+    MetricKind::ExponentialHistogram,
+    MetricKind::Summary,
+];
+
+/// Names, and what else the statements that create tables need.
+#[derive(Clone, Debug)]
+pub(super) struct Naming {
+    pub(super) database: String,
+    pub(super) logs: String,
+    pub(super) traces: String,
+    /// In the order of [`KINDS`].
+    pub(super) metrics: [String; 5],
+    pub(super) cluster: String,
+    /// `MergeTree`, or another engine with its parameters.
+    pub(super) engine: String,
+    pub(super) ttl: Duration,
+    pub(super) json: bool,
+}
+
+impl Table {
+    /// All tables.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        [Self::Logs, Self::Traces].into_iter().chain(KINDS.map(Self::Metrics))
+    }
+
+    /// The place of the table among all: logs, traces, then metrics in the order of [`KINDS`].
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Logs => 0,
+            Self::Traces => 1,
+            Self::Metrics(kind) => 2 + KINDS.iter().position(|other| *other == kind).unwrap_or_default(),
+        }
+    }
+
+    /// The columns that it should have.
+    pub(super) fn wanted(self) -> Vec<&'static Wanted> {
+        match self {
+            Self::Logs => LOGS.iter().collect(),
+            Self::Traces => TRACES.iter().collect(),
+            Self::Metrics(kind) => metric_columns::wanted(kind),
+        }
+    }
+
+    /// The setting that names it.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            Self::Logs => "logs_table_name",
+            Self::Traces => "traces_table_name",
+            Self::Metrics(_) => "metrics_tables",
+        }
+    }
+}
+
+impl Naming {
+    pub(super) fn name(&self, table: Table) -> &str {
+        match table {
+            Table::Logs => &self.logs,
+            Table::Traces => &self.traces,
+            Table::Metrics(_) => self.metrics.get(table.index() - 2).map_or("", String::as_str),
+        }
+    }
+
+    /// Database and table as they stand in a query.
+    pub(super) fn quoted(&self, table: Table) -> String {
+        self.qualified(self.name(table))
+    }
+
+    fn qualified(&self, name: &str) -> String {
+        format!("{}.{}", quoted(&self.database), quoted(name))
+    }
+
+    /// The statement that creates the database, if it is not the one that every server has.
+    pub(super) fn create_database(&self) -> Option<String> {
+        let statement =
+            format!("CREATE DATABASE IF NOT EXISTS {}{}", quoted(&self.database), self.on_cluster());
+        (self.database != "default").then_some(statement)
+    }
+
+    /// The statements that create a table and what belongs to it; the server's version decides about its indexes.
+    pub(super) fn create(&self, table: Table, version: (u32, u32)) -> Vec<String> {
+        let name = self.name(table);
+        let fill = |template: &str, field: &str| self.fill(template, name, field);
+        match table {
+            Table::Logs if self.json => {
+                vec![fill(include_str!("sql/logs_json.sql"), "toDateTime(Timestamp)")]
+            }
+            Table::Logs => {
+                let indexes = if version >= (26, 2) {
+                    include_str!("sql/logs_indexes_text.sql")
+                } else {
+                    include_str!("sql/logs_indexes_bloom.sql")
+                };
+                let template = include_str!("sql/logs.sql").replace("{indexes}", &indented(indexes));
+                vec![fill(&template, "toDateTime(Timestamp)")]
+            }
+            Table::Traces => {
+                let spans = if self.json {
+                    include_str!("sql/traces_json.sql")
+                } else {
+                    include_str!("sql/traces.sql")
+                };
+                vec![
+                    fill(spans, "toDateTime(Timestamp)"),
+                    fill(include_str!("sql/trace_times.sql"), "toDateTime(Start)"),
+                    fill(include_str!("sql/trace_times_view.sql"), ""),
+                ]
+            }
+            Table::Metrics(kind) => {
+                let columns = match kind {
+                    MetricKind::Empty => return Vec::new(),
+                    MetricKind::Gauge => include_str!("sql/metrics_gauge.sql"),
+                    MetricKind::Sum => include_str!("sql/metrics_sum.sql"),
+                    MetricKind::Histogram => include_str!("sql/metrics_histogram.sql"),
+                    MetricKind::ExponentialHistogram => {
+                        include_str!("sql/metrics_exponential_histogram.sql")
+                    }
+                    MetricKind::Summary => include_str!("sql/metrics_summary.sql"),
+                };
+                let template = include_str!("sql/metrics.sql").replace("{columns}", &indented(columns));
+                vec![fill(&template, "toDateTime(TimeUnix)")]
+            }
+        }
+    }
+
+    fn fill(&self, template: &str, name: &str, time: &str) -> String {
+        let is_plain = self.engine.contains("MergeTree")
+            && !["Replicated", "Shared"].iter().any(|prefix| self.engine.starts_with(prefix));
+        let settings = if is_plain {
+            format!(", non_replicated_deduplication_window = {REMEMBERED_INSERTS}")
+        } else {
+            String::new()
+        };
+        template
+            .replace("{cluster}", &self.on_cluster())
+            .replace("{engine}", &self.engine)
+            .replace("{ttl}\n", &self.ttl(time))
+            .replace("{settings}", &settings)
+            .replace("{table}", &self.qualified(name))
+            .replace("{lookup}", &self.qualified(&format!("{name}_trace_id_ts")))
+            .replace("{view}", &self.qualified(&format!("{name}_trace_id_ts_mv")))
+    }
+
+    fn on_cluster(&self) -> String {
+        if self.cluster.is_empty() { String::new() } else { format!(" ON CLUSTER {}", quoted(&self.cluster)) }
+    }
+
+    /// How long rows are kept, in the largest unit that divides it.
+    fn ttl(&self, time: &str) -> String {
+        let seconds = self.ttl.as_secs();
+        let (unit, length) = match seconds {
+            0 => return String::new(),
+            _ if seconds.is_multiple_of(86_400) => ("Day", 86_400),
+            _ if seconds.is_multiple_of(3_600) => ("Hour", 3_600),
+            _ if seconds.is_multiple_of(60) => ("Minute", 60),
+            _ => ("Second", 1),
+        };
+        format!("TTL {time} + toInterval{unit}({})\n", seconds / length)
+    }
+}
+
+/// A name between backticks.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+fn indented(lines: &str) -> String {
+    lines.trim_end().replace('\n', "\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naming() -> Naming {
+        Naming {
+            database: "db".into(),
+            logs: "logs".into(),
+            traces: "traces".into(),
+            metrics: ["g", "s", "h", "e", "q"].map(str::to_owned),
+            cluster: String::new(),
+            engine: "MergeTree".into(),
+            ttl: Duration::from_secs(72 * 3600),
+            json: false,
+        }
+    }
+
+    #[test]
+    fn no_placeholder_is_left_and_no_two_statements_are_equal() {
+        for json in [false, true] {
+            let naming = Naming { json, ..naming() };
+            let statements: Vec<String> =
+                Table::all().flat_map(|table| naming.create(table, (26, 9))).collect();
+            assert_eq!(statements.len(), 9);
+            for statement in &statements {
+                let rest = statement.replace("{ttl}", "");
+                assert!(!rest.contains('{') && !statement.contains("{ttl}"), "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn cluster_engine_and_ttl_stand_in_the_statements() {
+        let naming = Naming {
+            cluster: "c`1".into(),
+            engine: "ReplicatedMergeTree('/t/{shard}', '{replica}')".into(),
+            ttl: Duration::from_secs(90 * 60),
+            ..naming()
+        };
+        let statement = &naming.create(Table::Logs, (25, 8))[0];
+        for part in [
+            "`db`.`logs` ON CLUSTER `c\\`1` (",
+            "ENGINE = ReplicatedMergeTree('/t/{shard}', '{replica}')\n",
+            "TTL toDateTime(Timestamp) + toIntervalMinute(90)\n",
+            "bloom_filter",
+        ] {
+            assert!(statement.contains(part), "{part} in {statement}");
+        }
+        assert!(!statement.contains("non_replicated"), "{statement}");
+        assert!(naming.create_database().unwrap().ends_with("`db` ON CLUSTER `c\\`1`"));
+    }
+
+    #[test]
+    fn tables_that_are_not_replicated_remember_inserts() {
+        for table in Table::all() {
+            let statement = &naming().create(table, (26, 9))[0];
+            assert!(statement.contains("non_replicated_deduplication_window = 1000"), "{statement}");
+        }
+    }
+}
