@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
 
 pub use ledger::DropReason;
 pub(crate) use ledger::{Ledger, Load};
@@ -24,6 +25,7 @@ pub(crate) use settings::{DeliverySettings, Storage};
 use crate::batch::{Batch, Signal};
 use crate::component::{ExportError, Exporter, Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase, guard_future};
+use crate::spans;
 use crate::telemetry::{Telemetry, Unit};
 use batcher::Batcher;
 use durable::DurableQueue;
@@ -202,7 +204,8 @@ impl Delivery {
     }
 
     async fn attempt(&self, batch: &Batch) -> Result<(), ExportError> {
-        let attempt = guard_future(self.exporter.export(batch));
+        let span = spans::attempt(&self.ledger.exporter, self.ledger.signal, batch.len());
+        let attempt = guard_future(self.exporter.export(batch)).instrument(span.clone());
         let answer = match self.settings.timeout {
             Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|_| {
                 let reason = format!("no answer within {} s", limit.as_secs_f64());
@@ -210,7 +213,9 @@ impl Delivery {
             }),
             None => attempt.await,
         };
-        answer.unwrap_or_else(|reason| Err(ExportError::Fatal { reason }))
+        let answer = answer.unwrap_or_else(|reason| Err(ExportError::Fatal { reason }));
+        spans::conclude_attempt(&span, &answer);
+        answer
     }
 
     /// Waits before the next attempt; says no when the stop does not leave the time.

@@ -2,7 +2,7 @@
 //!
 //! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
 //! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `lanes.rs`, `delivery.rs`,
-//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `budget.rs`, and `testing.rs` for tests of
+//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
 //! components (feature `testing`).
 
 mod batch;
@@ -23,6 +23,7 @@ mod outlet;
 mod receipt;
 mod registry;
 mod shutdown;
+mod spans;
 pub mod storage;
 mod telemetry;
 #[cfg(any(test, feature = "testing"))]
@@ -55,4 +56,5 @@ pub use registry::{
     Description, ExporterFactory, ProcessorFactory, ReceiverFactory, Registry, exporter, processor, receiver,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
+pub use spans::OWN_TRACES;
 pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};

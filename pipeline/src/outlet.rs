@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::Instrument;
 
 use crate::batch::{Batch, Signal};
 use crate::component::Refusal;
+use crate::spans;
 use crate::telemetry::{Counter, Telemetry, Unit};
 
 /// Where a receiver puts batches. Cheap to clone; each connection has its own.
@@ -14,6 +16,7 @@ pub struct Outlet {
     target: Arc<dyn Target>,
     telemetry: Telemetry,
     receiver: Arc<str>,
+    transport: &'static str,
     counters: [Arc<Counters>; 3],
 }
 
@@ -35,15 +38,15 @@ struct Counters {
 impl Outlet {
     pub(crate) fn new(target: Arc<dyn Target>, telemetry: Telemetry, receiver: &str) -> Self {
         let counters = Signal::ALL.map(|signal| Arc::new(Counters::new(&telemetry, receiver, "", signal)));
-        Self { target, telemetry, receiver: receiver.into(), counters }
+        Self { target, telemetry, receiver: receiver.into(), transport: "", counters }
     }
 
-    /// The same outlet for one way in, which is a label of the counters: `grpc`, `http`, …
+    /// The same outlet for one way in, which is told by counters and spans: `grpc`, `http`, …
     #[must_use]
     pub fn for_transport(&self, transport: &'static str) -> Self {
         let counters = Signal::ALL
             .map(|signal| Arc::new(Counters::new(&self.telemetry, &self.receiver, transport, signal)));
-        Self { counters, ..self.clone() }
+        Self { counters, transport, ..self.clone() }
     }
 
     /// Whether any pipeline takes this signal from this receiver. If none does, its clients should be told.
@@ -57,7 +60,8 @@ impl Outlet {
     /// # Errors
     /// Says why a branch could not take it; other branches may have. The client is to be told.
     pub async fn send(&self, batch: Batch) -> Result<(), Refusal> {
-        let counters = match batch.signal() {
+        let signal = batch.signal();
+        let counters = match signal {
             Signal::Logs => &self.counters[0],
             Signal::Traces => &self.counters[1],
             Signal::Metrics => &self.counters[2],
@@ -66,7 +70,9 @@ impl Outlet {
         if items == 0 {
             return Ok(());
         }
-        let answer = self.target.send(batch).await;
+        let span = spans::reception(&self.receiver, self.transport, signal, items);
+        let answer = self.target.send(batch).instrument(span.clone()).await;
+        spans::conclude_reception(&span, &answer);
         match &answer {
             Ok(()) => counters.accepted.add(items),
             Err(_) => counters.refused.add(items),

@@ -9,7 +9,7 @@ use super::config_arguments::ConfigArguments;
 use super::{Failure, chain, complain};
 use crate::admin::{Admin, Health, Phase, Source};
 use crate::setup::Setup;
-use crate::telemetry::{Identity, Pushes, start_logs};
+use crate::telemetry::{Identity, Pushes, Traces, start_logs};
 
 const MIB: usize = 1 << 20;
 
@@ -35,10 +35,6 @@ impl Run {
         drop(registry);
         // A program that has chosen a provider before keeps it.
         drop(rustls::crypto::ring::default_provider().install_default());
-        start_logs(&setup.settings.logs).map_err(Failure::Other)?;
-        for warning in setup.warnings() {
-            tracing::warn!("{warning}");
-        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Other(format!("cannot start threads: {error}")))?;
         runtime.block_on(serve(setup))
@@ -47,6 +43,10 @@ impl Run {
 
 async fn serve(setup: Setup) -> Result<(), Failure> {
     let start = Instant::now();
+    let identity = Identity::new(&setup.settings.resource);
+    let traces = Traces::start(&setup.settings.traces, &identity).map_err(Failure::Other)?;
+    start_logs(&setup.settings.logs, traces.layer()).map_err(Failure::Other)?;
+    setup.warnings().for_each(|warning| tracing::warn!("{warning}"));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         lanes = setup.lanes,
@@ -55,7 +55,6 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     );
     let mut signals =
         Signals::new().map_err(|error| Failure::Other(format!("cannot watch signals: {error}")))?;
-    let identity = Identity::new(&setup.settings.resource);
     let pushes = setup.settings.metrics.pushes();
     let pushes = Pushes::start(&pushes, &setup.telemetry, &identity, start).map_err(Failure::Other)?;
     let health = Health::default();
@@ -66,6 +65,7 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     announce(running.ready(), &admin);
     let outcome = run_until_told(running, &mut signals, &health).await;
     pushes.stop().await;
+    traces.stop().await;
     conclude(outcome)
 }
 

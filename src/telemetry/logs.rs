@@ -4,9 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use watershed_pipeline::OWN_TRACES;
 
+use super::BoxedLayer;
 use super::settings::{Encoding, Level, LogSettings};
 
 /// The environment variable that wins over the level of the configuration.
@@ -14,26 +19,39 @@ const OVERRIDE: &str = "WATERSHED_LOG";
 /// What speaks too much below `info`, and never about what an operator did.
 const LIBRARIES: [&str; 7] = ["hyper", "hyper_util", "h2", "rustls", "reqwest", "tower", "opentelemetry"];
 
-/// Starts the log. A second call in one process has no effect.
+/// Starts the log, and hands spans to the layer for own traces if there is one. A second call in one process has no
+/// effect.
 ///
 /// # Errors
 /// Says which file cannot be opened, or what is wrong with `WATERSHED_LOG`.
-pub(crate) fn start(settings: &LogSettings) -> Result<(), String> {
+pub(crate) fn start(settings: &LogSettings, spans: Option<BoxedLayer>) -> Result<(), String> {
     let filter = filter(settings, watershed_config::process_environment(OVERRIDE).as_deref())?;
     let outputs = Outputs::open(&settings.output_paths)?;
     let is_colored = outputs.is_terminal();
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colored).with_writer(outputs);
-    let started = match settings.encoding {
-        Encoding::Console => builder.try_init(),
-        Encoding::Json => builder.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(outputs);
+    let lines = match settings.encoding {
+        Encoding::Console => lines.with_filter(filter).boxed(),
+        Encoding::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
     // Only tests and programs that have their own subscriber come here twice; theirs stays.
-    drop(started);
+    drop(subscriber(lines, spans).try_init());
     Ok(())
 }
 
+/// What takes lines, and spans if they are wanted. A list, because an absent layer in a stack would take everything.
+fn subscriber(lines: BoxedLayer, spans: Option<BoxedLayer>) -> impl tracing::Subscriber + Send + Sync {
+    let layers: Vec<BoxedLayer> = [lines].into_iter().chain(spans).collect();
+    tracing_subscriber::registry().with(layers)
+}
+
+/// What is written; never the spans of own traces, so that they cost nothing unless somebody else asks for them.
 fn filter(settings: &LogSettings, wanted: Option<&str>) -> Result<EnvFilter, String> {
+    let filter = wanted_filter(settings, wanted)?;
+    let without = format!("{OWN_TRACES}=off").parse();
+    Ok(filter.add_directive(without.map_err(|error| format!("{OWN_TRACES}: {error}"))?))
+}
+
+fn wanted_filter(settings: &LogSettings, wanted: Option<&str>) -> Result<EnvFilter, String> {
     if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
         return EnvFilter::try_new(wanted).map_err(|error| {
             format!("{OVERRIDE}: `{wanted}` is not a filter: {error}; write for instance `debug`")
@@ -123,12 +141,26 @@ mod tests {
     fn the_environment_wins_over_the_configured_level() {
         let settings = LogSettings { level: Level::Debug, ..LogSettings::default() };
         assert!(filter(&settings, None).unwrap().to_string().contains("debug"));
-        assert_eq!(filter(&settings, Some("watershed=trace")).unwrap().to_string(), "watershed=trace");
+        let overridden = filter(&settings, Some("watershed=trace")).unwrap().to_string();
+        assert!(overridden.contains("watershed=trace") && !overridden.contains("debug"), "{overridden}");
         assert!(
             filter(&settings, Some("a=b=c"))
                 .unwrap_err()
                 .starts_with("WATERSHED_LOG: `a=b=c` is not a filter")
         );
+    }
+
+    #[test]
+    fn the_log_never_asks_for_own_traces() {
+        let settings = LogSettings::default();
+        for wanted in ["trace", "watershed=trace", "info,watershed::traces=trace"] {
+            let filter = filter(&settings, Some(wanted)).unwrap();
+            let lines = tracing_subscriber::fmt::layer().with_writer(io::sink).with_filter(filter);
+            tracing::subscriber::with_default(subscriber(lines.boxed(), None), || {
+                assert!(tracing::info_span!(target: OWN_TRACES, "own").is_disabled(), "{wanted}");
+                assert!(!tracing::info_span!(target: "watershed", "other").is_disabled(), "{wanted}");
+            });
+        }
     }
 
     #[test]

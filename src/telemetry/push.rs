@@ -1,12 +1,11 @@
 //! The counters sent to OTLP endpoints at intervals, by the OpenTelemetry SDK.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::metrics::periodic_reader_with_async_runtime::PeriodicReader;
 use opentelemetry_sdk::runtime::Tokio;
@@ -41,9 +40,7 @@ impl Pushes {
         if readers.is_empty() {
             return Ok(Self { provider: None, tasks });
         }
-        let attributes = identity.0.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-        let resource = Resource::builder_empty().with_attributes(attributes).build();
-        let mut builder = SdkMeterProvider::builder().with_resource(resource);
+        let mut builder = SdkMeterProvider::builder().with_resource(identity.resource());
         for periodic in readers {
             let reader = PeriodicReader::builder(exporter(periodic)?, Tokio);
             let reader = reader.with_interval(periodic.every()).with_timeout(periodic.patience());
@@ -81,15 +78,11 @@ impl Pushes {
 
 fn exporter(periodic: &Periodic) -> Result<MetricExporter, String> {
     let otlp = &periodic.exporter.otlp;
-    let mut endpoint = otlp.endpoint.with_scheme(false);
-    if otlp.endpoint.path().is_empty() {
-        endpoint.push_str(METRICS_PATH);
-    }
-    let headers: HashMap<String, String> =
-        otlp.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned())).collect();
+    let endpoint = otlp.endpoint_of(METRICS_PATH);
     let builder = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-    let builder = builder.with_endpoint(&endpoint).with_timeout(periodic.patience()).with_headers(headers);
+    let builder = builder.with_endpoint(&endpoint).with_timeout(periodic.patience());
     builder
+        .with_headers(otlp.headers())
         .build()
         .map_err(|error| format!("service.telemetry.metrics.readers: cannot send to {endpoint}: {error}"))
 }

@@ -1,11 +1,17 @@
 //! The section `service.telemetry`, with the names and defaults of the OpenTelemetry Collector.
 
-use std::collections::BTreeMap;
+mod traces;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use watershed_config::{ConfigError, ConfigErrors, Endpoint, Secret, Section, ServerUrl};
+
+pub(crate) use traces::{Sampler, SpanBatch, TraceSettings};
 
 /// How watershed reports about itself.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -15,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) logs: LogSettings,
     /// Its own counters.
     pub(crate) metrics: MetricSettings,
-    /// Own traces are not available; only `level: none` is accepted.
+    /// Its own traces.
     pub(crate) traces: TraceSettings,
     /// Attributes that describe this process; a null takes one of the defaults away. Defaults: `service.name`
     /// (`watershed`), `service.version`, `service.instance.id`.
@@ -101,29 +107,12 @@ pub(crate) enum Encoding {
     Json,
 }
 
-/// There are no traces of the process itself.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct TraceSettings {
-    /// Only `none`.
-    pub(crate) level: TraceLevel,
-}
-
-/// How much is traced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TraceLevel {
-    /// Nothing.
-    #[default]
-    None,
-}
-
 /// The counters of the process.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MetricSettings {
     /// `none` publishes nothing; the other levels publish everything. Default `normal`.
-    pub(crate) level: MetricLevel,
+    pub(crate) level: Detail,
     /// Where Prometheus may ask. Default `127.0.0.1:8888` unless `readers` are given.
     pub(crate) address: Option<Endpoint>,
     /// Who reads the counters: Prometheus (`pull`) or an OTLP endpoint (`periodic`). An empty list means nobody.
@@ -133,7 +122,7 @@ pub(crate) struct MetricSettings {
 /// How much is published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum MetricLevel {
+pub(crate) enum Detail {
     /// Nothing.
     None,
     /// Everything.
@@ -201,7 +190,7 @@ pub(crate) struct Periodic {
     pub(crate) exporter: PushExporter,
 }
 
-/// Where counters are sent.
+/// Where own telemetry is sent.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PushExporter {
@@ -210,7 +199,7 @@ pub(crate) struct PushExporter {
     pub(crate) otlp: Otlp,
 }
 
-/// An OTLP endpoint for counters.
+/// An OTLP endpoint for own telemetry.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Otlp {
@@ -218,7 +207,7 @@ pub(crate) struct Otlp {
     #[serde(default)]
     #[expect(dead_code, reason = "there is one protocol; naming another one is a mistake")]
     pub(crate) protocol: OtlpProtocol,
-    /// The server; without a path, `/v1/metrics` is added.
+    /// The server; without a path, `/v1/metrics` or `/v1/traces` is added.
     pub(crate) endpoint: ServerUrl,
     /// Further headers of each request. Default none.
     #[serde(default)]
@@ -290,12 +279,6 @@ impl Settings {
     /// All mistakes of the section, each with its place.
     pub(crate) fn read(section: Option<&Section>) -> Result<Self, ConfigErrors> {
         let Some(section) = section.filter(|section| !section.is_null()) else { return Ok(Self::default()) };
-        let traces = section.clone().take("traces");
-        if traces.is_some_and(|traces| traces.keys().any(|key| key != "level")) {
-            let message =
-                "own traces are not available; remove `traces`, logs and metrics tell about the process";
-            return Err(section.error_at("traces", message).into());
-        }
         let settings: Self = section.read()?;
         let readers = settings.metrics.readers.iter().flatten().enumerate();
         let wrong = readers.filter(|(_, reader)| reader.pull.is_some() == reader.periodic.is_some());
@@ -303,7 +286,7 @@ impl Settings {
             let message = "needs either `pull` or `periodic`";
             section.error_at(&format!("metrics.readers[{index}]"), message)
         };
-        ConfigErrors::check(wrong.map(complaint).collect())?;
+        ConfigErrors::check(wrong.map(complaint).chain(settings.traces.check(section)).collect())?;
         Ok(settings)
     }
 }
@@ -311,7 +294,7 @@ impl Settings {
 impl MetricSettings {
     /// Where Prometheus may ask, and in which form it is answered.
     pub(crate) fn pages(&self) -> Vec<Prometheus> {
-        if self.level == MetricLevel::None {
+        if self.level == Detail::None {
             return Vec::new();
         }
         let at = |endpoint: &Endpoint| Prometheus {
@@ -333,8 +316,25 @@ impl MetricSettings {
 
     /// What is sent where.
     pub(crate) fn pushes(&self) -> Vec<&Periodic> {
-        let readers = self.readers.iter().flatten().filter(|_| self.level != MetricLevel::None);
+        let readers = self.readers.iter().flatten().filter(|_| self.level != Detail::None);
         readers.filter_map(|reader| reader.periodic.as_ref()).collect()
+    }
+}
+
+impl Otlp {
+    /// Where to, with the path of one kind of telemetry unless another is given.
+    pub(crate) fn endpoint_of(&self, path: &str) -> String {
+        let mut endpoint = self.endpoint.with_scheme(false);
+        if self.endpoint.path().is_empty() {
+            endpoint.push_str(path);
+        }
+        endpoint
+    }
+
+    /// Further headers of each request.
+    pub(crate) fn headers(&self) -> HashMap<String, String> {
+        let pair = |header: &Header| (header.name.clone(), header.value.expose().to_owned());
+        self.headers.iter().map(pair).collect()
     }
 }
 
@@ -372,6 +372,12 @@ impl Identity {
             };
         }
         Self(attributes)
+    }
+
+    /// The same for the OpenTelemetry SDK.
+    pub(crate) fn resource(&self) -> Resource {
+        let attributes = self.0.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        Resource::builder_empty().with_attributes(attributes).build()
     }
 }
 
@@ -412,14 +418,6 @@ mod tests {
             errors.to_string(),
             "telemetry:3:7: telemetry.metrics.readers[0]: needs either `pull` or `periodic`"
         );
-    }
-
-    #[test]
-    fn own_traces_are_refused_unless_they_are_off() {
-        assert!(read("traces: {level: none}").is_ok());
-        let errors = read("traces: {processors: []}").unwrap_err();
-        assert!(errors.to_string().contains("own traces are not available"), "{errors}");
-        assert!(read("traces: {level: basic}").is_err());
     }
 
     #[test]
