@@ -181,7 +181,7 @@ impl Verify {
             return Ok(());
         }
         Err(Failure::Other(format!(
-            "{damaged} damaged places; at the next start what can be read is delivered, and the damaged file is kept \
+            "damage in {damaged} place(s); at the next start what can be read is delivered, and the damaged file is kept \
              in `quarantine`"
         )))
     }
