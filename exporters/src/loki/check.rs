@@ -54,7 +54,7 @@ pub async fn check(section: &Section) -> Result<check::Report, ConfigErrors> {
         Ok(Err(Obstacle::Down(reason) | Obstacle::Misconfigured(reason))) => vec![Finding::problem(reason)],
         Err(_) => vec![check::no_answer()],
     };
-    let address = loki.sender.address().to_owned();
+    let address = loki.sender.address().clone();
     Ok(check::Report { servers: vec![ServerReport { address, findings }] })
 }
 
