@@ -2,9 +2,11 @@
 
 mod components;
 mod config_arguments;
+mod doctor;
 mod generate;
 mod graph;
 mod print_config;
+mod queue;
 mod run;
 mod schema;
 mod validate;
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use watershed_pipeline::Registry;
+use watershed_pipeline::{Registry, Signal};
 
 /// Gathers logs, traces and metrics, makes them safe and useful on the way, and delivers them.
 ///
@@ -40,6 +42,8 @@ enum Command {
     #[command(alias = "print-initial-config")]
     PrintConfig(print_config::PrintConfig),
     Generate(generate::Generate),
+    Queue(queue::Queue),
+    Doctor(doctor::Doctor),
 }
 
 /// Why a command failed, in words for the terminal.
@@ -72,6 +76,8 @@ pub(crate) fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) 
         Command::Graph(command) => command.execute(&registry),
         Command::PrintConfig(command) => command.execute(),
         Command::Generate(command) => command.execute(),
+        Command::Queue(command) => command.execute(),
+        Command::Doctor(command) => command.execute(&registry),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,6 +96,11 @@ impl From<watershed_config::ConfigErrors> for Failure {
     fn from(errors: watershed_config::ConfigErrors) -> Self {
         Self::Usage(errors.to_string())
     }
+}
+
+fn parse_signal(text: &str) -> Result<Signal, String> {
+    let found = Signal::ALL.into_iter().find(|signal| signal.name() == text);
+    found.ok_or_else(|| "choose `logs`, `traces` or `metrics`".to_owned())
 }
 
 /// Writes the result of a command to standard output. A reader that has gone away wants no more.

@@ -1,5 +1,6 @@
 //! From files to everything that is needed to run, or to all mistakes at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use watershed_config::{
@@ -23,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) telemetry: Telemetry,
     pub(crate) budget: Budget,
     pub(crate) lanes: usize,
+    /// Where queues are kept.
+    pub(crate) storage: PathBuf,
     warnings: Vec<ConfigWarning>,
 }
 
@@ -45,7 +48,8 @@ impl Setup {
         let health = extensions::read(&document, &mut errors);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
         let mut environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
-        environment.storage = Some(storage.resolve());
+        let storage = storage.resolve();
+        environment.storage = Some(storage.clone());
         let graph = Graph::build(&document, registry, &environment);
         let graph = graph.map_err(|mistakes| errors.extend(mistakes)).ok();
         ConfigErrors::check(errors)?;
@@ -53,13 +57,22 @@ impl Setup {
             return Err(ConfigError::new(None, "", "the pipelines could not be built").into());
         };
         let lanes = environment.lanes.get();
-        Ok(Self { graph, settings, health, telemetry, budget, lanes, warnings })
+        Ok(Self { graph, settings, health, telemetry, budget, lanes, storage, warnings })
     }
 
     /// What is allowed and still worth a look.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = &ConfigWarning> {
         self.warnings.iter().chain(self.graph.warnings())
     }
+}
+
+/// Where the queues of a configuration are. Nothing else in it has to be right.
+pub(crate) fn storage_directory(sources: &Sources) -> Result<PathBuf, ConfigErrors> {
+    let mut document = load(sources, &process_environment)?.document;
+    let mut errors = Vec::new();
+    let storage = read_storage(&mut document, &mut errors);
+    ConfigErrors::check(errors)?;
+    Ok(storage.resolve())
 }
 
 fn read_storage(document: &mut Document, errors: &mut Vec<ConfigError>) -> StorageSettings {

@@ -70,7 +70,7 @@ use serde::Deserialize;
 use watershed_config::{BuildError, Period, Secret};
 use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
 
-pub use self::doctor::{Finding, Report, ServerReport, Severity, check};
+pub use self::doctor::check;
 pub use self::measure::Encoder;
 
 use self::address::Connection;

@@ -49,6 +49,8 @@ mod tenant;
 mod value;
 mod wire;
 
+pub use self::check::check;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

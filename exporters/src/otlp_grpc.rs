@@ -32,11 +32,12 @@ use http_body_util::{BodyExt as _, Limited};
 use reqwest::{Request, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watershed_config::{BuildError, ByteSize, Period, Secret, ServerUrl};
+use watershed_config::{BuildError, ByteSize, ConfigErrors, Period, Secret, Section, ServerUrl};
 use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
 
 use self::answer::Outcome;
 use self::frame::Frame;
+use crate::check::{self, Report};
 use crate::client::{self, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version};
 
 /// Settings of the exporter.
@@ -90,6 +91,16 @@ impl Default for KeepAlive {
     fn default() -> Self {
         Self { time: Period::seconds(10), timeout: Period::seconds(10), permit_without_stream: false }
     }
+}
+
+/// Sends an empty request for each of these signals, given the section of an exporter.
+///
+/// # Errors
+/// The section has mistakes.
+pub async fn check(section: &Section, signals: &[Signal]) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section)?;
+    let server = |signal| (exporter.base.to_string(), signal);
+    Ok(check::send_nothing(&exporter, signals.iter().copied().map(server)).await)
 }
 
 impl ExporterConfig for Config {
@@ -190,7 +201,6 @@ mod tests {
         trace::v1::ExportTraceServiceRequest,
     };
     use prost::Message as _;
-    use watershed_config::Section;
 
     fn build(yaml: &str) -> Result<OtlpGrpc, String> {
         let section = Section::from_text("otlp_grpc", yaml).unwrap();

@@ -27,9 +27,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Request, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watershed_config::{BuildError, ByteSize, Period, Secret, ServerUrl};
+use watershed_config::{BuildError, ByteSize, ConfigErrors, Period, Secret, Section, ServerUrl};
 use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
 
+use crate::check::{self, Report};
 use crate::client::{
     self, Answer, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version,
 };
@@ -114,6 +115,20 @@ fn idle_conn_timeout() -> Period {
 
 fn force_attempt_http2() -> bool {
     true
+}
+
+/// Sends an empty request for each of these signals, given the section of an exporter.
+///
+/// # Errors
+/// The section has mistakes.
+pub async fn check(section: &Section, signals: &[Signal]) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section)?;
+    let server = |(signal, url): (Signal, &Option<Url>)| {
+        let url = url.as_ref().map_or_else(|| "no address".to_owned(), Url::to_string);
+        signals.contains(&signal).then_some((url, signal))
+    };
+    let servers: Vec<_> = Signal::ALL.into_iter().zip(&exporter.addresses).filter_map(server).collect();
+    Ok(check::send_nothing(&exporter, servers).await)
 }
 
 impl ExporterConfig for Config {
@@ -298,7 +313,6 @@ mod tests {
         ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
     };
     use prost::Message as _;
-    use watershed_config::Section;
 
     fn build(yaml: &str) -> Result<OtlpHttp, String> {
         let section = Section::from_text("otlp_http", yaml).unwrap();

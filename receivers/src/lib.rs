@@ -4,8 +4,9 @@
 //! engine of `watershed-pipeline` builds, binds, runs and stops what is listed in [`ALL`].
 //!
 //! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), then one file per receiver.
+//! Beside the list, a receiver that listens offers a check of its ports.
 
-mod otlp;
+pub mod otlp;
 mod server;
 
 use watershed_pipeline::{ReceiverFactory, receiver};

@@ -46,8 +46,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watershed_config::BuildError;
-use watershed_pipeline::{Context, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError};
+use watershed_config::{BuildError, ComponentId, ConfigErrors, Section};
+use watershed_pipeline::{Context, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError};
 
 use self::grpc::Grpc;
 use self::http::Http;
@@ -95,6 +95,25 @@ impl ReceiverConfig for Config {
         });
         Ok(Otlp { cx: cx.clone(), grpc: grpc.transpose()?, http: http.transpose()? })
     }
+}
+
+/// Binds each port of a receiver, given its section, and lets go of it at once. Says where it would listen.
+///
+/// # Errors
+/// The section has mistakes.
+pub async fn check(section: &Section) -> Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors> {
+    let config: Config = section.read()?;
+    let id: Result<ComponentId, String> = section.id().parse();
+    let id = id.map_err(|error| section.error_at("", error))?;
+    let built = config.build(&Context::detached(Kind::Receiver, id));
+    let otlp = built.map_err(|error| section.build_error(error))?;
+    let grpc = otlp.grpc.as_ref().map(|protocol| &protocol.listening);
+    let http = otlp.http.as_ref().map(|protocol| &protocol.listening);
+    let mut outcomes = Vec::new();
+    for listening in grpc.into_iter().chain(http) {
+        outcomes.push(listening.bind().await.map(|server| server.address()));
+    }
+    Ok(outcomes)
 }
 
 /// The running receiver.
@@ -181,8 +200,6 @@ mod tests {
     use ::http::{HeaderMap, StatusCode, Version};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
-    use watershed_config::{ComponentId, Section};
-    use watershed_pipeline::Kind;
 
     use super::testing::{Bench, Pieces, grpc_request, http_request, logs, send, send_over};
     use super::*;

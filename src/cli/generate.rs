@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use watershed_config::Period;
 use watershed_pipeline::Signal;
 
-use super::{Failure, complain, print};
+use super::{Failure, complain, parse_signal, print};
 use crate::generate::{Compression, Load, Progress, Protocol, Report};
 
 /// How often the bar on a terminal is drawn anew.
@@ -61,11 +61,6 @@ pub(super) struct Generate {
     /// Sends again what a busy server refused or did not answer, until it is accepted; honours `Retry-After`.
     #[arg(long)]
     retry: bool,
-}
-
-fn parse_signal(text: &str) -> Result<Signal, String> {
-    let found = Signal::ALL.into_iter().find(|signal| signal.name() == text);
-    found.ok_or_else(|| "choose `logs`, `traces` or `metrics`".to_owned())
 }
 
 impl Generate {

@@ -10,72 +10,24 @@ use super::server::{failure, name_of};
 use super::tables::{Naming, Table};
 use super::verdict::{Failure, Reaction};
 use super::{ClickHouse, Config};
+use crate::check::{self, Finding, Report, ServerReport, Severity};
 
 /// How far two clocks may differ.
 const SKEW_MAX: Duration = Duration::from_secs(5);
-
-/// What was found at the servers of one exporter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// In the order of the endpoint.
-    pub servers: Vec<ServerReport>,
-}
-
-/// What was found at one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerReport {
-    /// Host and port.
-    pub address: String,
-    /// In the order of the examination.
-    pub findings: Vec<Finding>,
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it means.
-    pub severity: Severity,
-    /// What was found, and what to do about it.
-    pub text: String,
-}
-
-/// What a finding means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// As it should be.
-    Good,
-    /// Works, and could be better.
-    Warning,
-    /// Inserts will fail.
-    Problem,
-}
-
-impl Report {
-    /// The worst finding of all.
-    #[must_use]
-    pub fn severity(&self) -> Severity {
-        let all = self.servers.iter().flat_map(|server| &server.findings);
-        all.map(|finding| finding.severity).max().unwrap_or(Severity::Good)
-    }
-}
 
 /// Examines the servers of an exporter, given its section. Nothing is written.
 ///
 /// # Errors
 /// The section has mistakes.
 pub async fn check(section: &Section) -> Result<Report, ConfigErrors> {
-    let mut section = section.clone();
-    // These belong to the engine, which looks at them by itself.
-    for key in ["sending_queue", "retry_on_failure", "timeout"] {
-        section.take(key);
-    }
+    let section = check::own_settings(section);
     let config: Config = section.read()?;
     let exporter = config.exporter().map_err(|error| ConfigErrors::from(section.build_error(error)))?;
     let mut servers = Vec::new();
     for url in exporter.0.servers().urls() {
         let mut findings = Vec::new();
         if let Err(failure) = examine(&exporter, url, config.create_schema, &mut findings).await {
-            findings.push(problem(failure.reason));
+            findings.push(Finding::problem(failure.reason));
         }
         servers.push(ServerReport { address: name_of(url), findings });
     }
@@ -93,11 +45,11 @@ async fn examine(
     let query = "SELECT version(), currentUser(), toUnixTimestamp64Milli(now64(3))";
     let (version, user, time): (String, String, i64) =
         session.query_raw(query).fetch_one().await.map_err(|error| failure(url, &error))?;
-    findings.push(good(format!("ClickHouse {version}, signed in as {user}")));
+    findings.push(Finding::good(format!("ClickHouse {version}, signed in as {user}")));
     findings.push(clock(before, SystemTime::now(), time));
     for table in Table::all() {
         let found = examine_table(&session, url, exporter.0.naming(), table, creates).await;
-        findings.extend(found.unwrap_or_else(|failure| vec![problem(failure.reason)]));
+        findings.extend(found.unwrap_or_else(|failure| vec![Finding::problem(failure.reason)]));
     }
     Ok(())
 }
@@ -119,7 +71,7 @@ fn clock(before: SystemTime, after: SystemTime, server: i64) -> Finding {
             text: format!("{text}; synchronise both, or queries for the last minutes miss data"),
         };
     }
-    good(text)
+    Finding::good(text)
 }
 
 async fn examine_table(
@@ -135,21 +87,25 @@ async fn examine_table(
     let described = match described.map_err(sort) {
         Ok(described) => described,
         Err(failure) if matches!(failure.code, Some(60 | 81)) && creates => {
-            return Ok(vec![good(format!("table {name} is not there and will be created"))]);
+            return Ok(vec![Finding::good(format!("table {name} is not there and will be created"))]);
         }
         Err(Failure { reaction: Reaction::Elsewhere, reason, .. }) => {
             return Err(Failure::unreachable(reason));
         }
-        Err(failure) => return Ok(vec![problem(failure.reason)]),
+        Err(failure) => return Ok(vec![Finding::problem(failure.reason)]),
     };
     let mut findings = vec![match Layout::new(naming, table, &described) {
-        Ok(layout) => good(format!("table {name} fits: {} columns are filled", layout.columns.len())),
-        Err(reason) => problem(reason),
+        Ok(layout) => {
+            Finding::good(format!("table {name} fits: {} columns are filled", layout.columns.len()))
+        }
+        Err(reason) => Finding::problem(reason),
     }];
     // Servers before 24.11 don't know this question.
     let may = session.query_raw(&format!("CHECK GRANT INSERT ON {name}")).fetch_one::<u8>().await;
     if may.is_ok_and(|may| may == 0) {
-        findings.push(problem(format!("the user may not write; run GRANT INSERT ON {name} TO the user")));
+        findings.push(Finding::problem(format!(
+            "the user may not write; run GRANT INSERT ON {name} TO the user"
+        )));
     }
     let created = session.query_raw(&format!("SHOW CREATE TABLE {name}")).fetch_one::<String>().await;
     if created.is_ok_and(|created| forgets_inserts(&created)) {
@@ -172,14 +128,6 @@ fn forgets_inserts(created: &str) -> bool {
         && !created.contains("non_replicated_deduplication_window")
 }
 
-fn good(text: String) -> Finding {
-    Finding { severity: Severity::Good, text }
-}
-
-fn problem(text: String) -> Finding {
-    Finding { severity: Severity::Problem, text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +136,7 @@ mod tests {
     fn clocks_are_compared_with_the_middle_of_the_round_trip() {
         let at = |milliseconds| SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
         let near = clock(at(10_000), at(12_000), 11_500);
-        assert_eq!(near, good("the server's clock is 0.5 s ahead of this machine's".to_owned()));
+        assert_eq!(near, Finding::good("the server's clock is 0.5 s ahead of this machine's".to_owned()));
         let far = clock(at(10_000), at(12_000), 1_000);
         assert_eq!(far.severity, Severity::Warning);
         assert!(far.text.contains("10.0 s behind"), "{}", far.text);

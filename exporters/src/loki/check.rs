@@ -9,11 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::timeout;
+use watershed_config::{ConfigErrors, Section};
 use watershed_pipeline::{ExportError, StartError};
 
 use super::answer::Verdict;
 use super::push::compress;
-use super::{Loki, Protocol};
+use super::{Config, Loki, Protocol};
+use crate::check::{self, Finding, ServerReport};
 
 /// How long the start waits for the answers.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,6 +41,35 @@ pub(super) enum Obstacle {
 #[derive(Deserialize)]
 struct BuildInfo {
     version: String,
+}
+
+/// Examines the server of an exporter, given its section. Nothing is stored.
+///
+/// # Errors
+/// The section has mistakes.
+pub async fn check(section: &Section) -> Result<check::Report, ConfigErrors> {
+    let loki = check::build::<Config>(section)?;
+    let findings = match timeout(check::TIMEOUT, loki.check()).await {
+        Ok(Ok(report)) => report.findings(),
+        Ok(Err(Obstacle::Down(reason) | Obstacle::Misconfigured(reason))) => vec![Finding::problem(reason)],
+        Err(_) => vec![check::no_answer()],
+    };
+    let address = loki.sender.address().clone();
+    Ok(check::Report { servers: vec![ServerReport { address, findings }] })
+}
+
+impl Report {
+    fn findings(&self) -> Vec<Finding> {
+        let version = self.version.as_deref().unwrap_or("of unknown version");
+        let mut findings = vec![Finding::good(format!("Loki {version} takes our requests"))];
+        if !self.is_ready {
+            findings.push(Finding::warning(
+                "`/ready` does not say that Loki is ready; a gateway may hide it, or it is starting"
+                    .to_owned(),
+            ));
+        }
+        findings
+    }
 }
 
 impl Loki {

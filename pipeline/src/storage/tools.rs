@@ -67,6 +67,8 @@ pub struct Inspection {
     pub batches: u64,
     /// Their log records, spans or data points.
     pub items: u64,
+    /// When the oldest of them was taken, in nanoseconds since 1970.
+    pub oldest: Option<u64>,
     /// Batches that are dead letters.
     pub dead_batches: u64,
     /// Their items.
@@ -139,9 +141,11 @@ impl Queue {
                     inspection.files += 1;
                     inspection.bytes += bytes;
                 }
-                Walked::Record(header, _) => {
+                Walked::Record(header, record) => {
                     inspection.batches += 1;
                     inspection.items += u64::from(header.items);
+                    inspection.oldest =
+                        inspection.oldest.map_or(Some(record.time), |oldest| Some(oldest.min(record.time)));
                 }
                 Walked::Damage(_) => {}
             }
