@@ -27,10 +27,12 @@ lint: ## Checks the form, the lints and the documentation; the dependencies too 
 e2e: ## Runs only the tests that drive the built program.
 	$(CARGO) test --test cli --test docs --test durability
 
-bench: ## Measures the whole process, then the data model.
+bench: ## Measures the whole process, the data model, the queue on disk and the exporters' encoders.
 	$(CARGO) bench --bench end_to_end
-	$(CARGO) bench --package watershed-pipeline
+	$(CARGO) bench --package watershed-pipeline --benches
+	$(CARGO) bench --package watershed-exporters --benches
 
-fuzz: ## Fuzzes each decoder for FUZZ_SECONDS; needs cargo-fuzz and a nightly compiler.
-	cd receivers && for target in $$($(CARGO) +nightly fuzz list); do \
-	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+fuzz: ## Fuzzes each decoder for FUZZ_SECONDS; needs cargo-fuzz (`cargo install cargo-fuzz`).
+	cd receivers && for target in $$($(CARGO) fuzz list); do \
+	  RUSTC_BOOTSTRAP=1 ASAN_OPTIONS=detect_odr_violation=0 \
+	    $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
