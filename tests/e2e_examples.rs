@@ -110,6 +110,33 @@ fn what_the_agent_takes_is_in_clickhouse_behind_the_gateway() {
 }
 
 #[test]
+fn what_the_agent_took_while_the_gateway_was_down_survives_a_crash() {
+    let queues = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let run_agent = |endpoint: &str| {
+        let variables =
+            [("GATEWAY_ENDPOINT", endpoint), ("AGENT_DIRECTORY", queues.path().to_str().unwrap())];
+        start("crash", "agent.yaml", &[], &variables)
+    };
+    // Nobody listens on port 9 (discard) of the loopback address.
+    let agent = run_agent("http://127.0.0.1:9");
+    generate(&agent, "logs", 500);
+    // It is killed, without time to write anything.
+    drop(agent);
+
+    let server = Server::shared();
+    let (url, database) = (server.url(), server.database());
+    let variables = [("CLICKHOUSE_ENDPOINT", url.as_str()), ("CLICKHOUSE_DATABASE", &database)];
+    let gateway = start_gateway("crash", "gateway-clickhouse.yaml", &variables);
+    let agent = run_agent(&format!("http://{}", gateway.address("protocol", "grpc")));
+    stop(agent);
+    stop(gateway);
+    assert_eq!(
+        server.query(&format!("SELECT uniqExact(LogAttributes['sequence']) FROM {database}.otel_logs")),
+        "500"
+    );
+}
+
+#[test]
 fn the_loki_gateway_sends_streams_with_few_labels() {
     let loki = Loki::start();
     let url = loki.url();
