@@ -25,7 +25,7 @@ lint: ## Checks the form, the lints and the documentation; the dependencies too 
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; fi
 
 e2e: ## Runs only the tests that drive the built program.
-	$(CARGO) test --test cli --test docs --test durability
+	$(CARGO) test --test cli --test docs --test durability --test e2e_examples --test grafana
 
 bench: ## Measures the whole process, the data model, the queue on disk and the exporters' encoders.
 	$(CARGO) bench --bench end_to_end

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const VERSION: &str = "26.9.0";
 const WHEEL_SHA256: &str = "707e2ec3fe0f7953bac97942eaeb7a1ed1d66b1e56ecef3f0aa2130f61f6e735";
-const LAUNCHER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/clickhouse_http.py");
+/// From the top of the repository.
+const LAUNCHER: &str = "tests/support/clickhouse_http.py";
 
 /// A second user may sign in with this name; it has all rights.
 pub(crate) const USER: &str = "otel";
@@ -59,11 +60,12 @@ impl Server {
     /// A server for one test, which may stop and kill it.
     pub(crate) fn own(port: u16) -> Self {
         let python = installed();
+        let launcher = root().join(LAUNCHER);
         let folder = target().join(format!("clickhouse-engine/data-{}-{port}", std::process::id()));
         let users = folder.with_extension("users.xml");
         fs::write(&users, EXTRA_USERS).unwrap();
         let mut process = Command::new(python)
-            .arg(LAUNCHER)
+            .arg(&launcher)
             .args(["--remove", "--exit-with-stdin", "--tcp-port", "0", "--http-port", &port.to_string()])
             .args(["--user", USER, "--password", PASSWORD])
             .arg("--extra-users")
@@ -77,7 +79,7 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with("ready ")));
-        assert!(is_ready, "the engine did not start; try: python3 {LAUNCHER} --path /tmp/x");
+        assert!(is_ready, "the engine did not start; try: python3 {} --path /tmp/x", launcher.display());
         fs::remove_file(users).unwrap();
         Self { host: format!("127.0.0.1:{port}"), process: Some(process), folder }
     }
@@ -139,8 +141,14 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// The top of the repository; this file belongs to tests of more than one package.
+fn root() -> &'static Path {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    folders.find(|folder| folder.join("Cargo.lock").exists()).unwrap()
+}
+
 fn target() -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let default = || root().join("target");
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(default, PathBuf::from)
 }
 

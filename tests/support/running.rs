@@ -20,11 +20,18 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `run` and waits until it says that it is ready.
     pub(crate) fn start(config: &Path) -> Self {
+        Self::start_with(config, &[], &[])
+    }
+
+    /// [`Running::start`] with values for `--set` and for variables of the environment.
+    pub(crate) fn start_with(config: &Path, settings: &[&str], variables: &[(&str, &str)]) -> Self {
         // A file takes everything at once; a pipe that nobody reads would stop the program.
         let stdout = config.with_extension("stdout");
         let child = program()
             .args(["run", "--set", "service.telemetry.logs.encoding=json", "--config"])
             .arg(config)
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .envs(variables.iter().copied())
             .stdout(File::create(&stdout).unwrap())
             .stderr(Stdio::piped())
             .spawn()

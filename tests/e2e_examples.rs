@@ -1,0 +1,166 @@
+//! The deployments in `examples/` at work: an agent in front of a gateway in front of a real ClickHouse, and a gateway in
+//! front of a Loki that the test plays.
+#![cfg(test)]
+
+mod support {
+    #[expect(dead_code, reason = "the exporter's own tests use more of the engine")]
+    pub(crate) mod clickhouse;
+    pub(crate) mod client;
+    pub(crate) mod example;
+    pub(crate) mod loki;
+    pub(crate) mod outcome;
+    pub(crate) mod program;
+    #[expect(dead_code, reason = "examples are started with other ports than they say")]
+    pub(crate) mod running;
+}
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::clickhouse::Server;
+use support::client::http;
+use support::example::{generate, start, start_gateway, stop};
+use support::loki::{Loki, Pair};
+use support::running::Running;
+
+/// The second of `NOW` is the present one: rows older than the example keeps are gone at once.
+const LOG: &str = r#"{"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue":
+    "cart"}}]}, "scopeLogs": [{"logRecords": [{"timeUnixNano": "NOW123456789", "severityNumber": 17,
+    "severityText": "ERROR", "body": {"stringValue": "no stock"},
+    "attributes": [{"key": "item", "value": {"intValue": "7"}}]}]}]}]}"#;
+
+const SPAN: &str = r#"{"resourceSpans": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue":
+    "cart"}}]}, "scopeSpans": [{"spans": [{"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+    "name": "GET /cart", "kind": 2, "startTimeUnixNano": "NOW000000000",
+    "endTimeUnixNano": "NOW120000000", "status": {"code": 2}}]}]}]}"#;
+
+const GAUGE: &str = r#"{"resourceMetrics": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue":
+    "cart"}}]}, "scopeMetrics": [{"metrics": [{"name": "queue.length", "unit": "1", "gauge": {"dataPoints": [{"asInt":
+    "7", "timeUnixNano": "NOW000000000"}]}}]}]}]}"#;
+
+fn post(to: &Running, path: &str, body: &str) -> (u16, String) {
+    http(to.address("protocol", "http"), "POST", path, "application/json", body.as_bytes())
+}
+
+/// A count over all tables of data points.
+fn points(server: &Server, database: &str) -> u64 {
+    let tables = ["gauge", "sum", "histogram", "exponential_histogram", "summary"];
+    let existing = server.query(&format!("SELECT name FROM system.tables WHERE database = '{database}'"));
+    let tables = tables.map(|kind| format!("otel_metrics_{kind}"));
+    let tables = tables.iter().filter(|table| existing.lines().any(|name| name == table.as_str()));
+    let count =
+        |table: &String| server.query(&format!("SELECT count() FROM {database}.{table}")).parse::<u64>();
+    tables.map(|table| count(table).unwrap()).sum()
+}
+
+#[test]
+fn what_the_agent_takes_is_in_clickhouse_behind_the_gateway() {
+    let server = Server::shared();
+    let (url, database) = (server.url(), server.database());
+    let variables = [("CLICKHOUSE_ENDPOINT", url.as_str()), ("CLICKHOUSE_DATABASE", &database)];
+    let gateway = start_gateway("deployment", "gateway-clickhouse.yaml", &variables);
+    let queues = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let endpoint = format!("http://{}", gateway.address("protocol", "grpc"));
+    let variables = [
+        ("GATEWAY_ENDPOINT", endpoint.as_str()),
+        ("AGENT_DIRECTORY", queues.path().to_str().unwrap()),
+        ("HOSTNAME", "node-9"),
+        ("ENVIRONMENT", "testing"),
+    ];
+    let agent = start("deployment", "agent.yaml", &[], &variables);
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
+    for (path, body) in [("/v1/logs", LOG), ("/v1/traces", SPAN), ("/v1/metrics", GAUGE)] {
+        let (status, answer) = post(&agent, path, &body.replace("NOW", &now));
+        assert_eq!(status, 200, "{path}: {answer}");
+    }
+    for signal in ["logs", "traces", "metrics"] {
+        generate(&agent, signal, 1000);
+    }
+    // Each delivers what it holds before it ends.
+    stop(agent);
+    stop(gateway);
+
+    let query = |sql: &str| server.query(&sql.replace("otel_", &format!("{database}.otel_")));
+    assert_eq!(query("SELECT count() FROM otel_logs"), "1001");
+    assert_eq!(query("SELECT count() FROM otel_traces"), "1001");
+    assert_eq!(points(server, &database), 1001);
+    assert_eq!(
+        query("SELECT uniqExact(LogAttributes['sequence']) FROM otel_logs WHERE ServiceName = 'checkout'"),
+        "1000"
+    );
+    assert_eq!(
+        query(
+            "SELECT toUnixTimestamp64Nano(Timestamp), SeverityText, Body, LogAttributes['item'], \
+             ResourceAttributes['host.name'], ResourceAttributes['deployment.environment.name'] \
+             FROM otel_logs WHERE ServiceName = 'cart'"
+        ),
+        format!("{now}123456789\tERROR\tno stock\t7\tnode-9\ttesting")
+    );
+    assert_eq!(
+        query(
+            "SELECT TraceId, SpanId, SpanName, SpanKind, Duration, StatusCode FROM otel_traces \
+             WHERE ServiceName = 'cart'"
+        ),
+        "5b8efff798038103d269b633813fc60c\teee19b7ec3c1b174\tGET /cart\tServer\t120000000\tError"
+    );
+    assert_eq!(
+        query("SELECT MetricName, Value FROM otel_metrics_gauge WHERE ServiceName = 'cart'"),
+        "queue.length\t7"
+    );
+}
+
+#[test]
+fn what_the_agent_took_while_the_gateway_was_down_survives_a_crash() {
+    let queues = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let run_agent = |endpoint: &str| {
+        let variables =
+            [("GATEWAY_ENDPOINT", endpoint), ("AGENT_DIRECTORY", queues.path().to_str().unwrap())];
+        start("crash", "agent.yaml", &[], &variables)
+    };
+    // Nobody listens on port 9 (discard) of the loopback address.
+    let agent = run_agent("http://127.0.0.1:9");
+    generate(&agent, "logs", 500);
+    // It is killed, without time to write anything.
+    drop(agent);
+
+    let server = Server::shared();
+    let (url, database) = (server.url(), server.database());
+    let variables = [("CLICKHOUSE_ENDPOINT", url.as_str()), ("CLICKHOUSE_DATABASE", &database)];
+    let gateway = start_gateway("crash", "gateway-clickhouse.yaml", &variables);
+    let agent = run_agent(&format!("http://{}", gateway.address("protocol", "grpc")));
+    stop(agent);
+    stop(gateway);
+    assert_eq!(
+        server.query(&format!("SELECT uniqExact(LogAttributes['sequence']) FROM {database}.otel_logs")),
+        "500"
+    );
+}
+
+#[test]
+fn the_loki_gateway_sends_streams_with_few_labels() {
+    let loki = Loki::start();
+    let url = loki.url();
+    let variables = [("LOKI_ENDPOINT", url.as_str()), ("LOKI_TENANT", "team-a")];
+    let gateway = start_gateway("deployment", "gateway-loki.yaml", &variables);
+    generate(&gateway, "logs", 1000);
+    let (status, answer) = post(&gateway, "/v1/traces", &SPAN.replace("NOW", "1732000000"));
+    assert_eq!(status, 404, "nobody takes traces here: {answer}");
+    stop(gateway);
+
+    let pushes = loki.pushes();
+    assert!(pushes.iter().all(|push| push.tenant == "team-a"), "{pushes:?}");
+    let streams: Vec<_> = pushes.iter().flat_map(|push| &push.request.streams).collect();
+    let labels =
+        r#"{deployment_environment_name="production", service_name="checkout", service_namespace="shop"}"#;
+    assert!(streams.iter().all(|stream| stream.labels == labels), "{}", streams[0].labels);
+    let entries: Vec<_> = streams.iter().flat_map(|stream| &stream.entries).collect();
+    assert_eq!(entries.len(), 1000);
+    let sequence = |pair: &&Pair| pair.name == "sequence";
+    let mut sequences: Vec<u32> = entries
+        .iter()
+        .map(|entry| entry.metadata.iter().find(sequence).unwrap().value.parse().unwrap())
+        .collect();
+    sequences.sort_unstable();
+    assert_eq!(sequences, (0..1000).collect::<Vec<_>>());
+    assert!(entries.iter().all(|entry| entry.line.contains(" answered ")), "{}", entries[0].line);
+}
