@@ -5,24 +5,24 @@
 
 #![expect(clippy::expect_used, reason = "what goes wrong here fails the test")]
 
+mod support {
+    pub(crate) mod kill;
+}
+
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message;
+use support::kill::{SENDERS, cycles, kill_under_load, post, read_message, request, start};
 
 /// Nothing here takes longer, unless it never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
-const SENDERS: u64 = 4;
 
 /// A far end that speaks OTLP over HTTP, is sometimes down, and remembers what it took.
 #[derive(Default)]
@@ -80,26 +80,6 @@ impl FarEnd {
     }
 }
 
-/// The first line and the body of an HTTP message with a `content-length`.
-fn read_message(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
-    let mut first = String::new();
-    reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = text.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((first, body))
-}
-
 fn bodies(request: &ExportLogsServiceRequest) -> Vec<String> {
     let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
     let bodies =
@@ -109,79 +89,8 @@ fn bodies(request: &ExportLogsServiceRequest) -> Vec<String> {
         .collect()
 }
 
-/// Records whose bodies say who sent them and prove that nothing was altered.
-fn request(sender: u64, number: u64) -> (Vec<String>, Vec<u8>) {
-    let texts: Vec<String> = (0..20)
-        .map(|index| format!("{sender}/{number}/{index}/{}", "x".repeat((number % 97) as usize)))
-        .collect();
-    let log = |text: &String| LogRecord {
-        body: Some(AnyValue { value: Some(Value::StringValue(text.clone())) }),
-        ..LogRecord::default()
-    };
-    let scope = ScopeLogs { log_records: texts.iter().map(log).collect(), ..ScopeLogs::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() };
-    (texts, ExportLogsServiceRequest { resource_logs: vec![resource] }.encode_to_vec())
-}
-
-/// Writes one request, without waiting for the answer.
-fn post(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
-    let head = format!(
-        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)
-}
-
-/// Sends until told to stop or cut off; gives what the program said it has taken.
-fn send(address: SocketAddr, sender: u64, next: &AtomicU64, stop: &AtomicBool) -> Vec<String> {
-    let mut acknowledged = Vec::new();
-    let Ok(mut stream) = TcpStream::connect(address) else { return acknowledged };
-    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-    while !stop.load(Ordering::Relaxed) {
-        let (texts, body) = request(sender, next.fetch_add(1, Ordering::Relaxed));
-        if post(&mut stream, &body).is_err() {
-            break;
-        }
-        match read_message(&mut reader) {
-            Some((first, _)) if first.contains(" 200 ") => acknowledged.extend(texts),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    acknowledged
-}
-
-/// Starts the program, and gives the address at which it listens.
-fn start(config: &Path) -> (Child, SocketAddr) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_watershed"))
-        .args(["run", "--set", "service.telemetry.logs.encoding=json", "--config"])
-        .arg(config)
-        .env_remove("WATERSHED_LOG")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut address = None;
-    let mut said = String::new();
-    while address.is_none() {
-        let mut line = String::new();
-        assert!(stderr.read_line(&mut line).expect("a line") > 0, "it ended before it was ready: {said}");
-        let digits = line.split("127.0.0.1:").nth(1).unwrap_or_default();
-        let port: String = digits.chars().take_while(char::is_ascii_digit).collect();
-        if line.contains("listening") {
-            address = Some(SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port"))));
-        }
-        said.push_str(&line);
-    }
-    // The pipe is read on, so that the program never waits for it.
-    std::thread::spawn(move || drop(std::io::copy(&mut stderr, &mut std::io::sink())));
-    (child, address.expect("it listens"))
-}
-
 #[test]
 fn what_a_client_was_told_is_taken_arrives_however_often_the_program_is_killed() {
-    let cycles: u64 = std::env::var("KILL_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let far_end = Arc::new(FarEnd::default());
     let endpoint = far_end.start();
@@ -204,28 +113,9 @@ service:
     std::fs::write(&config, text).expect("a file");
     let next = AtomicU64::new(0);
     let mut acknowledged = BTreeSet::new();
-    for cycle in 0..cycles {
+    for cycle in 0..cycles() {
         far_end.down.store(cycle % 2 == 0, Ordering::Relaxed);
-        let (mut child, address) = start(&config);
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let senders: Vec<_> = (0..SENDERS)
-                .map(|sender| {
-                    scope.spawn({
-                        let (next, stop) = (&next, &stop);
-                        move || send(address, sender, next, stop)
-                    })
-                })
-                .collect();
-            // At another moment of the work each time.
-            std::thread::sleep(Duration::from_millis(100 + cycle * 37 % 200));
-            child.kill().expect("it can be killed");
-            child.wait().expect("it ends");
-            stop.store(true, Ordering::Relaxed);
-            for sender in senders {
-                acknowledged.extend(sender.join().expect("no panic"));
-            }
-        });
+        acknowledged.extend(kill_under_load(&config, cycle, &next));
     }
     assert!(!acknowledged.is_empty(), "nothing was under way");
     far_end.down.store(false, Ordering::Relaxed);

@@ -38,6 +38,13 @@ pub fn any_batch(signal: Signal) -> BoxedStrategy<Batch> {
     }
 }
 
+/// The batch as a sending queue gives it to its exporter, under this id.
+#[must_use]
+pub fn with_id(mut batch: Batch, id: u128) -> Batch {
+    batch.set_id(id);
+    batch
+}
+
 /// Builds a processor from the YAML of its own section, without its name: `timeout: 5s`.
 ///
 /// # Errors

@@ -251,8 +251,12 @@ fn count(batch: &Batch, table: Table) -> usize {
     }
 }
 
-/// What tells this batch from every other, and stays the same when it is sent again.
+/// What tells this batch from every other, and stays the same when it is sent again, even by another process.
 fn token(batch: &Batch) -> String {
+    // A queue on disk gives each batch a number; without one, only the data tells batches apart.
+    if batch.id() != 0 {
+        return format!("{:032x}", batch.id());
+    }
     checksum(&batch.to_otlp()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -260,4 +264,27 @@ fn token(batch: &Batch) -> String {
 fn number_of(version: &str) -> (u32, u32) {
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or_default());
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use watershed_pipeline::testing::with_id;
+
+    use super::*;
+
+    fn logs(severity: i32) -> Batch {
+        Batch::builder(Signal::Logs).record(|log| log.set_severity_number(severity)).build()
+    }
+
+    #[test]
+    fn a_batch_without_a_number_is_told_from_others_by_its_data() {
+        assert_eq!(token(&logs(1)), token(&logs(1)));
+        assert_ne!(token(&logs(1)), token(&logs(2)));
+    }
+
+    #[test]
+    fn a_batch_with_a_number_is_told_from_others_by_the_number_alone() {
+        assert_eq!(token(&with_id(logs(1), 0xab << 64)), "00000000000000ab0000000000000000");
+        assert_ne!(token(&with_id(logs(1), 1)), token(&with_id(logs(1), 2)));
+    }
 }

@@ -1,0 +1,146 @@
+//! What the program says it has taken is stored in ClickHouse, unaltered and once, whichever of the two crashes.
+//!
+//! Stored once: each record is sent once, or again only after it was refused. A client that sends a record again because
+//! the program died before it answered has sent two, and nothing here could tell.
+//!
+//! `KILL_CYCLES` says how often the program is killed (default 3).
+#![cfg(test)]
+
+mod support {
+    #[expect(dead_code, reason = "other tests use more of it")]
+    pub(crate) mod clickhouse;
+    pub(crate) mod kill;
+    pub(crate) mod program;
+    pub(crate) mod running;
+}
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::clickhouse::{Server, free_port};
+use support::kill::{RECORDS, SENDERS, cycles, kill_under_load};
+use support::program::{config_file, program};
+use support::running::Running;
+
+/// Nothing here takes longer, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How many records are on their way while ClickHouse is away.
+const COUNT: u64 = 30_000;
+
+/// The program with a queue on disk in front of a database. Its patience with ClickHouse is short, so that it often
+/// sends again what ClickHouse has taken.
+fn config(name: &str, server: &Server, database: &str, timeout: &str) -> PathBuf {
+    let queues = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
+    let text = format!(
+        "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0'}}}}}}}}
+exporters:
+  clickhouse:
+    endpoint: {}
+    database: {database}
+    timeout: {timeout}
+    retry_on_failure: {{initial_interval: 20ms, max_interval: 100ms}}
+service:
+  storage: {{directory: '{}'}}
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines: {{logs: {{receivers: [otlp], exporters: [clickhouse]}}}}
+",
+        server.url(),
+        queues.display()
+    );
+    config_file(name, &text)
+}
+
+/// How many rows there are; none while there is no table.
+fn stored(server: &Server, database: &str) -> u64 {
+    let query = format!(
+        "SELECT sum(rows) FROM system.parts WHERE active AND database = '{database}' AND table = 'otel_logs'"
+    );
+    server.query(&query).parse().unwrap()
+}
+
+fn wait_for(server: &Server, database: &str, count: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = stored(server, database);
+        if found >= count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found} of {count} records were stored");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_killed() {
+    let server = Server::shared();
+    let database = server.database();
+    let config = config("killed_before_clickhouse.yaml", server, &database, "5s");
+    let next = AtomicU64::new(0);
+    let mut acknowledged = BTreeSet::new();
+    for cycle in 0..cycles() {
+        acknowledged.extend(kill_under_load(&config, cycle, &next));
+    }
+    assert!(!acknowledged.is_empty(), "nothing was under way");
+    let running = Running::start(&config);
+    wait_for(server, &database, acknowledged.len() as u64);
+    let (status, _, stderr) = running.stop();
+    assert!(status.success(), "{stderr}");
+
+    let text = server.query(&format!("SELECT Body FROM {database}.otel_logs FORMAT TSVRaw"));
+    let rows = text.lines().count();
+    let stored: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+    let missing = acknowledged.difference(&stored).count();
+    assert_eq!(missing, 0, "of {} acknowledged records these are lost or altered", acknowledged.len());
+    assert_eq!(rows - stored.len(), 0, "of {} records these are doubled", stored.len());
+    let unanswered = stored.len() - acknowledged.len();
+    let unanswered_max = cycles() * SENDERS * RECORDS;
+    assert!(unanswered as u64 <= unanswered_max, "{unanswered} records that nobody was told of");
+}
+
+fn generate(running: &Running) -> Child {
+    let endpoint = running.address("protocol", "http").to_string();
+    program()
+        .args(["generate", "logs", "--retry", "--protocol", "http", "--endpoint", &endpoint])
+        .args(["--count", &COUNT.to_string(), "--batch", "100", "--connections", "4"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Takes ClickHouse away once records have begun to arrive, until all of them have been taken over by the program.
+fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
+    let mut server = Server::own(free_port());
+    let database = server.database();
+    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "100ms");
+    let running = Running::start(&config);
+    let generator = generate(&running);
+    wait_for(&server, &database, 1);
+    away(&mut server);
+    let report = generator.wait_with_output().unwrap().stdout;
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["accepted"], COUNT, "{report}");
+    back(&mut server);
+    wait_for(&server, &database, COUNT);
+    let (status, _, stderr) = running.stop();
+    assert!(status.success(), "{stderr}");
+    let query = format!(
+        "SELECT count(), uniqExact(n), min(n), max(n) FROM \
+         (SELECT toUInt64(LogAttributes['sequence']) AS n FROM {database}.otel_logs) FORMAT CSV"
+    );
+    assert_eq!(server.query(&query), format!("{COUNT},{COUNT},0,{}", COUNT - 1));
+}
+
+#[test]
+fn while_clickhouse_hangs_nothing_is_lost_and_afterwards_nothing_is_doubled() {
+    check_outage("hangs", |server| server.signal("STOP"), |server| server.signal("CONT"));
+}
+
+#[test]
+fn when_clickhouse_crashes_and_comes_back_nothing_is_lost_or_doubled() {
+    check_outage("crashes", Server::crash, Server::recover);
+}
