@@ -60,6 +60,7 @@ const ROWS: &[Row] = &[
     Row { config: to_sink, ..row("http → insert → otlp_http", "http", "none", 1_000) },
     Row { config: to_sink_gzip, ..row("grpc → insert → otlp_http gzip", "grpc", "none", 1_000) },
     Row { config: to_sink_untouched, ..row("grpc → otlp_http", "grpc", "none", 1_000) },
+    Row { config: to_sink_durable, ..row("grpc → insert → otlp_http durable", "grpc", "none", 1_000) },
 ];
 
 fn receiver(ports: &Ports) -> String {
@@ -70,11 +71,17 @@ fn receiver(ports: &Ports) -> String {
     )
 }
 
+/// Where queues on disk are; each run begins with none.
+fn storage() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("end_to_end_queues")
+}
+
 fn service(ports: &Ports, processors: &str, exporter: &str) -> String {
     let pipeline = format!("{{receivers: [otlp], processors: [{processors}], exporters: [{exporter}]}}");
     format!(
-        "service:\n  telemetry: {{metrics: {{address: '127.0.0.1:{}'}}}}\n  pipelines:\n    logs: {pipeline}\n    \
+        "service:\n  storage: {{directory: '{}'}}\n  telemetry: {{metrics: {{address: '127.0.0.1:{}'}}}}\n  pipelines:\n    logs: {pipeline}\n    \
          traces: {pipeline}\n    metrics: {pipeline}\n",
+        storage().display(),
         ports.metrics
     )
 }
@@ -83,10 +90,10 @@ fn to_nop(ports: &Ports) -> String {
     format!("{}exporters: {{nop: }}\n{}", receiver(ports), service(ports, "", "nop"))
 }
 
-fn exporting(ports: &Ports, processors: &str, compression: &str) -> String {
+fn exporting(ports: &Ports, processors: &str, compression: &str, queue: &str) -> String {
     format!(
         "{}processors:\n  attributes:\n    actions: [{{key: deployment.ring, value: canary, action: insert}}]\n\
-         exporters:\n  otlp_http:\n    endpoint: http://127.0.0.1:{}\n    compression: {compression}\n{}",
+         exporters:\n  otlp_http:\n    endpoint: http://127.0.0.1:{}\n    compression: {compression}\n    sending_queue: {{storage: {queue}}}\n{}",
         receiver(ports),
         ports.sink,
         service(ports, processors, "otlp_http")
@@ -94,15 +101,19 @@ fn exporting(ports: &Ports, processors: &str, compression: &str) -> String {
 }
 
 fn to_sink(ports: &Ports) -> String {
-    exporting(ports, "attributes", "none")
+    exporting(ports, "attributes", "none", "memory")
 }
 
 fn to_sink_gzip(ports: &Ports) -> String {
-    exporting(ports, "attributes", "gzip")
+    exporting(ports, "attributes", "gzip", "memory")
 }
 
 fn to_sink_untouched(ports: &Ports) -> String {
-    exporting(ports, "", "none")
+    exporting(ports, "", "none", "memory")
+}
+
+fn to_sink_durable(ports: &Ports) -> String {
+    exporting(ports, "attributes", "none", "disk")
 }
 
 /// A process that ends with its owner.
