@@ -12,7 +12,7 @@
     reason = "a benchmark prints and may stop"
 )]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -61,6 +61,8 @@ const ROWS: &[Row] = &[
     Row { config: to_sink_gzip, ..row("grpc → insert → otlp_http gzip", "grpc", "none", 1_000) },
     Row { config: to_sink_untouched, ..row("grpc → otlp_http", "grpc", "none", 1_000) },
     Row { config: to_sink_durable, ..row("grpc → insert → otlp_http durable", "grpc", "none", 1_000) },
+    Row { config: to_clickhouse, ..row("grpc → clickhouse", "grpc", "none", 1_000) },
+    Row { config: to_clickhouse_durable, ..row("grpc → clickhouse durable", "grpc", "none", 1_000) },
 ];
 
 fn receiver(ports: &Ports) -> String {
@@ -114,6 +116,98 @@ fn to_sink_untouched(ports: &Ports) -> String {
 
 fn to_sink_durable(ports: &Ports) -> String {
     exporting(ports, "attributes", "none", "disk")
+}
+
+fn storing(ports: &Ports, queue: &str) -> String {
+    let url = std::env::var("CLICKHOUSE_URL").unwrap_or_else(|_| imitate_clickhouse());
+    format!(
+        "{}exporters:\n  clickhouse:\n    endpoint: {url}\n    create_schema: false\n    \
+         sending_queue: {{storage: {queue}}}\n{}",
+        receiver(ports),
+        service(ports, "", "clickhouse")
+    )
+}
+
+fn to_clickhouse(ports: &Ports) -> String {
+    storing(ports, "memory")
+}
+
+fn to_clickhouse_durable(ports: &Ports) -> String {
+    storing(ports, "disk")
+}
+
+/// The columns of the table for log records, as `DESCRIBE TABLE` gives them.
+const COLUMNS: &[(&str, &str)] = &[
+    ("Timestamp", "DateTime64(9)"),
+    ("TraceId", "String"),
+    ("SpanId", "String"),
+    ("TraceFlags", "UInt8"),
+    ("SeverityText", "LowCardinality(String)"),
+    ("SeverityNumber", "UInt8"),
+    ("ServiceName", "LowCardinality(String)"),
+    ("Body", "String"),
+    ("ResourceSchemaUrl", "LowCardinality(String)"),
+    ("ResourceAttributes", "Map(LowCardinality(String), String)"),
+    ("ScopeSchemaUrl", "LowCardinality(String)"),
+    ("ScopeName", "String"),
+    ("ScopeVersion", "LowCardinality(String)"),
+    ("ScopeAttributes", "Map(LowCardinality(String), String)"),
+    ("LogAttributes", "Map(LowCardinality(String), String)"),
+    ("EventName", "String"),
+];
+
+/// Stands in for ClickHouse, so that its work does not disturb the measurement: says what the table looks like, and
+/// reads inserts without looking at them. Gives its address.
+fn imitate_clickhouse() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || answer_queries(stream));
+        }
+    });
+    format!("http://{address}")
+}
+
+/// The answer to `DESCRIBE TABLE`, in the format RowBinaryWithNamesAndTypes.
+fn described() -> Vec<u8> {
+    const NAMES: [&str; 7] = [
+        "name",
+        "type",
+        "default_type",
+        "default_expression",
+        "comment",
+        "codec_expression",
+        "ttl_expression",
+    ];
+    let types = [["String"; 7]].concat();
+    let rows = COLUMNS.iter().flat_map(|(name, type_name)| [name, type_name, "", "", "", "", ""]);
+    let mut answer = vec![NAMES.len() as u8];
+    for text in NAMES.into_iter().chain(types).chain(rows) {
+        // Lengths below 128 are one byte.
+        answer.push(text.len() as u8);
+        answer.extend_from_slice(text.as_bytes());
+    }
+    answer
+}
+
+fn answer_queries(mut stream: TcpStream) -> Option<()> {
+    let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone().ok()?);
+    loop {
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let start = head.len();
+            reader.read_line(&mut head).ok().filter(|read| *read > 0)?;
+            let line = head.get(start..)?.to_ascii_lowercase();
+            length =
+                line.strip_prefix("content-length:").map_or(Some(length), |text| text.trim().parse().ok())?;
+        }
+        // An insert stands in the address, a question in the body.
+        let answer = if head.contains("INSERT") { Vec::new() } else { described() };
+        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len()).ok()?;
+        stream.write_all(&answer).ok()?;
+    }
 }
 
 /// A process that ends with its owner.
@@ -183,6 +277,8 @@ fn items_sent(ports: &Ports) -> u64 {
 }
 
 fn measure(row: &Row) {
+    // What an earlier run has left would be delivered first.
+    drop(std::fs::remove_dir_all(storage()));
     let ports = Ports { grpc: free_port(), http: free_port(), metrics: free_port(), sink: free_port() };
     let sink_ports = Ports { grpc: free_port(), http: ports.sink, metrics: free_port(), sink: 0 };
     let _sink = start("sink", &to_nop(&sink_ports), sink_ports.http);

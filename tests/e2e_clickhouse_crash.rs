@@ -1,4 +1,4 @@
-//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often it is killed.
+//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often it is killed and while ClickHouse hangs.
 //!
 //! Stored once: each record is sent once, or again only after it was refused. A client that sends a record again because
 //! the program died before it answered has sent two, and nothing here could tell.
@@ -11,22 +11,25 @@ mod support {
     pub(crate) mod clickhouse;
     pub(crate) mod kill;
     pub(crate) mod program;
-    #[expect(dead_code, reason = "other tests use more of it")]
     pub(crate) mod running;
 }
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use support::clickhouse::Server;
+use serde_json::Value;
+use support::clickhouse::{Server, free_port};
 use support::kill::{RECORDS, SENDERS, cycles, kill_under_load};
-use support::program::config_file;
+use support::program::{config_file, program};
 use support::running::Running;
 
 /// Nothing here takes longer, unless it never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many records are on their way while ClickHouse is away.
+const COUNT: u64 = 30_000;
 
 /// The program with a queue on disk in front of a database. Its patience with ClickHouse is short, so that it often
 /// sends again what ClickHouse has taken.
@@ -97,4 +100,42 @@ fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_k
     let unanswered = stored.len() - acknowledged.len();
     let unanswered_max = cycles() * SENDERS * RECORDS;
     assert!(unanswered as u64 <= unanswered_max, "{unanswered} records that nobody was told of");
+}
+
+fn generate(running: &Running) -> Child {
+    let endpoint = running.address("protocol", "http").to_string();
+    program()
+        .args(["generate", "logs", "--retry", "--protocol", "http", "--endpoint", &endpoint])
+        .args(["--count", &COUNT.to_string(), "--batch", "100", "--connections", "4"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Takes ClickHouse away once records have begun to arrive, until all of them have been taken over by the program.
+fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
+    let mut server = Server::own(free_port());
+    let database = server.database();
+    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "500ms");
+    let running = Running::start(&config);
+    let generator = generate(&running);
+    wait_for(&server, &database, 1);
+    away(&mut server);
+    let report = generator.wait_with_output().unwrap().stdout;
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["accepted"], COUNT, "{report}");
+    back(&mut server);
+    wait_for(&server, &database, COUNT);
+    let (status, _, stderr) = running.stop();
+    assert!(status.success(), "{stderr}");
+    let query = format!(
+        "SELECT count(), uniqExact(n), min(n), max(n) FROM \
+         (SELECT toUInt64(LogAttributes['sequence']) AS n FROM {database}.otel_logs) FORMAT CSV"
+    );
+    assert_eq!(server.query(&query), format!("{COUNT},{COUNT},0,{}", COUNT - 1));
+}
+
+#[test]
+fn while_clickhouse_hangs_nothing_is_lost_and_afterwards_nothing_is_doubled() {
+    check_outage("hangs", |server| server.signal("STOP"), |server| server.signal("CONT"));
 }

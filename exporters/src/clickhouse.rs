@@ -21,9 +21,13 @@
 //! is 0, and a list or map with a number that JSON lacks is written with `null` in its place.
 //!
 //! **Inserts** are sent over HTTP in ClickHouse's Native format, compressed in its own blocks. Each carries an
-//! `insert_deduplication_token` made from the batch: when an answer is lost and the batch is sent again, a table with a
-//! deduplication window stores it once. Replicated tables have such a window, and so have tables created here; for others
-//! set `non_replicated_deduplication_window`. Views behind a table are treated alike
+//! `insert_deduplication_token`: the number that the sending queue gave the batch, which is kept on disk with it, or a
+//! checksum of the data where there is no such number. When an answer is lost and the batch is sent again, even after
+//! either side has crashed, a table with a deduplication window stores it once. Replicated tables have such a window, and
+//! so have tables created here; for others set `non_replicated_deduplication_window`. This holds for batches as the queue
+//! has them: with `sending_queue.batch` they are merged anew after a crash of this process, so that what was stored but
+//! not yet noted as such is stored once more. To merge batches and store them once, merge them before the queue, with
+//! the `batch` processor. Views behind a table are treated alike
 //! (`deduplicate_blocks_in_dependent_materialized_views`). With `async_insert`, which is off by default because batches
 //! are large already, ClickHouse gathers inserts itself and tokens have no effect.
 //!

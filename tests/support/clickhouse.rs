@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const VERSION: &str = "26.9.0";
 const WHEEL_SHA256: &str = "707e2ec3fe0f7953bac97942eaeb7a1ed1d66b1e56ecef3f0aa2130f61f6e735";
-/// From the top of the repository.
-const LAUNCHER: &str = "tests/support/clickhouse_http.py";
 
 /// A second user may sign in with this name; it has all rights.
 pub(crate) const USER: &str = "otel";
@@ -59,29 +57,9 @@ impl Server {
 
     /// A server for one test, which may stop and kill it.
     pub(crate) fn own(port: u16) -> Self {
-        let python = installed();
-        let launcher = root().join(LAUNCHER);
         let folder = target().join(format!("clickhouse-engine/data-{}-{port}", std::process::id()));
-        let users = folder.with_extension("users.xml");
-        fs::write(&users, EXTRA_USERS).unwrap();
-        let mut process = Command::new(python)
-            .arg(&launcher)
-            .args(["--remove", "--exit-with-stdin", "--tcp-port", "0", "--http-port", &port.to_string()])
-            .args(["--user", USER, "--password", PASSWORD])
-            .arg("--extra-users")
-            .arg(&users)
-            .arg("--path")
-            .arg(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with("ready ")));
-        assert!(is_ready, "the engine did not start; try: python3 {} --path /tmp/x", launcher.display());
-        fs::remove_file(users).unwrap();
-        Self { host: format!("127.0.0.1:{port}"), process: Some(process), folder }
+        let process = Some(launch(port, &folder));
+        Self { host: format!("127.0.0.1:{port}"), process, folder }
     }
 
     /// `http://host:port`.
@@ -119,6 +97,19 @@ impl Server {
         let id = self.process.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
+
+    /// Kills the process without warning, as a crash does; its data stays.
+    pub(crate) fn crash(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Starts it again after [`Server::crash`], with its data and at its address.
+    pub(crate) fn recover(&mut self) {
+        let port = self.host.rsplit_once(':').unwrap().1.parse().unwrap();
+        self.process = Some(launch(port, &self.folder));
+    }
 }
 
 impl Drop for Server {
@@ -136,12 +127,38 @@ impl Drop for Server {
     }
 }
 
+/// Starts the engine and waits until it answers.
+fn launch(port: u16, folder: &Path) -> Child {
+    let launcher = root().join("tests/support/clickhouse_http.py");
+    let users = folder.with_extension("users.xml");
+    let python = installed();
+    fs::write(&users, EXTRA_USERS).unwrap();
+    let mut process = Command::new(python)
+        .arg(&launcher)
+        .args(["--remove", "--exit-with-stdin", "--tcp-port", "0", "--http-port", &port.to_string()])
+        .args(["--user", USER, "--password", PASSWORD])
+        .arg("--extra-users")
+        .arg(&users)
+        .arg("--path")
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with("ready ")));
+    assert!(is_ready, "the engine did not start; try: python3 {} --path /tmp/x", launcher.display());
+    fs::remove_file(users).unwrap();
+    process
+}
+
 /// A port on which nobody listens.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The top of the repository; this file belongs to tests of more than one package.
+/// The folder of the workspace, whichever package the test belongs to.
 fn root() -> &'static Path {
     let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     folders.find(|folder| folder.join("Cargo.lock").exists()).unwrap()

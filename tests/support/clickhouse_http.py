@@ -182,6 +182,7 @@ def main():
             failure.append(error)
         finally:
             ended.set()
+            os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread
 
     # The engine runs beside this thread and installs its own signal handlers, so the signals
     # to stop on are taken with sigwait, which no handler of the engine's can get ahead of.
@@ -192,18 +193,19 @@ def main():
     if lifeline is not None:
         threading.Thread(target=watch, args=(lifeline,), daemon=True).start()
 
-    while not ended.is_set():
-        if signal.sigtimedwait(stop_signals, 0.2):
-            try:
-                ask(args, f"KILL QUERY WHERE Settings['log_comment'] = '{KEEPALIVE_ID}' ASYNC")
-            except (OSError, RuntimeError) as error:
-                print(f"not stopped in order: {error}", file=sys.stderr)
-                os._exit(1)
-            ended.wait(30)
-            if args.remove:
-                shutil.rmtree(args.path, ignore_errors=True)
-                shutil.rmtree(str(args.path) + ".conf", ignore_errors=True)
-            os._exit(0)
+    # Not sigtimedwait: after SIGSTOP and SIGCONT it reports a signal that nobody sent.
+    signal.sigwait(stop_signals)
+    if not ended.is_set():
+        try:
+            ask(args, f"KILL QUERY WHERE Settings['log_comment'] = '{KEEPALIVE_ID}' ASYNC")
+        except (OSError, RuntimeError) as error:
+            print(f"not stopped in order: {error}", file=sys.stderr)
+            os._exit(1)
+        ended.wait(30)
+        if args.remove:
+            shutil.rmtree(args.path, ignore_errors=True)
+            shutil.rmtree(str(args.path) + ".conf", ignore_errors=True)
+        os._exit(0)
     if failure:
         print(f"the engine ended: {failure[0]}", file=sys.stderr)
     os._exit(1)

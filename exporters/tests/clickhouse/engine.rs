@@ -1,6 +1,7 @@
 //! The exporter against the real ClickHouse engine.
 
 #[path = "../../../tests/support/clickhouse.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod support;
 
 use std::time::Duration;
@@ -15,8 +16,7 @@ use watershed_pipeline::{Batch, ExportError, Exporter as _, ExporterConfig as _,
 
 use self::support::{PASSWORD, READER, Server, USER, free_port};
 use super::tables::Table;
-use super::{ClickHouse, Config, check};
-use crate::check::{Report, Severity};
+use super::{ClickHouse, Config, Report, Severity, check};
 use crate::testing;
 
 /// Takes a section's text; `{url}` and `{database}` stand for the server's.
