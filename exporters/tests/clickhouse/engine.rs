@@ -16,7 +16,8 @@ use watershed_pipeline::{Batch, ExportError, Exporter as _, ExporterConfig as _,
 
 use self::support::{PASSWORD, READER, Server, USER, free_port};
 use super::tables::Table;
-use super::{ClickHouse, Config, Report, Severity, check};
+use super::{ClickHouse, Config, check};
+use crate::check::{Report, Severity};
 use crate::testing;
 
 /// Takes a section's text; `{url}` and `{database}` stand for the server's.
