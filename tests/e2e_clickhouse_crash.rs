@@ -1,4 +1,5 @@
-//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often it is killed and while ClickHouse hangs.
+//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often it is killed and
+//! while ClickHouse hangs.
 //!
 //! Stored once: each record is sent once, or again only after it was refused. A client that sends a record again because
 //! the program died before it answered has sent two, and nothing here could tell.
@@ -27,7 +28,7 @@ use support::program::{config_file, program};
 use support::running::Running;
 
 /// Nothing here takes longer, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How many records are on their way while ClickHouse is away.
 const COUNT: u64 = 30_000;
 
