@@ -5,6 +5,7 @@
 //! what passes through it: the engine does all of that around it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -162,13 +163,16 @@ pub trait ExporterConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static 
     fn build(&self, cx: &Context) -> Result<Self::Exporter, BuildError>;
 }
 
+/// The hash of the key whose state a record belongs to.
+pub type KeyHash = Arc<dyn Fn(&Record<'_>) -> u64 + Send + Sync>;
+
 /// What a processor remembers from batch to batch.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum State {
     /// Nothing that another lane would have to see: one instance a lane.
     None,
     /// State by key: one instance a lane; the engine splits each batch so that a key always meets the same lane.
-    Keyed(fn(&Record<'_>) -> u64),
+    Keyed(KeyHash),
     /// State of the whole stream: one instance behind a lock, shared by all lanes.
     Global,
 }

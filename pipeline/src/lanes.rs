@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::batch::{Batch, Record};
+use crate::component::KeyHash;
 use crate::delivery::{Delivery, Load};
 use crate::lifecycle::guard;
 use crate::receipt::Receipt;
@@ -42,7 +43,7 @@ pub(crate) enum Sink {
 
 /// A stretch of the chain that a batch passes within one lane.
 pub(crate) struct Segment {
-    key: Option<fn(&Record<'_>) -> u64>,
+    key: Option<KeyHash>,
     lanes: Vec<Mutex<Lane>>,
     turn: AtomicUsize,
 }
@@ -172,12 +173,12 @@ pub(crate) async fn submit(mut loads: Loads) {
 }
 
 impl Segment {
-    pub(crate) fn new(key: Option<fn(&Record<'_>) -> u64>, lanes: Vec<Vec<Stage>>) -> Self {
+    pub(crate) fn new(key: Option<KeyHash>, lanes: Vec<Vec<Stage>>) -> Self {
         Self { key, lanes: lanes.into_iter().map(Mutex::new).collect(), turn: AtomicUsize::new(0) }
     }
 
     fn process(&self, batch: Batch, now: Instant, alarm: &Alarm, flow: &mut Flow) {
-        let Some(hash) = self.key.filter(|_| self.lanes.len() > 1) else {
+        let Some(hash) = self.key.as_ref().filter(|_| self.lanes.len() > 1) else {
             if let Some(lane) = self.free_lane() {
                 run(lane, batch, now, alarm, flow);
             }

@@ -36,8 +36,8 @@ pub use batch::{
 };
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{
-    ExportError, Exporter, ExporterConfig, Out, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig,
-    Refusal, RunError, StartError, State,
+    ExportError, Exporter, ExporterConfig, KeyHash, Out, Processor, ProcessorConfig, Reach, Receiver,
+    ReceiverConfig, Refusal, RunError, StartError, State,
 };
 pub use condition::{
     Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,

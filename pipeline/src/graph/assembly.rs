@@ -10,7 +10,7 @@ use super::parts::{ExporterPart, Parts, ProcessorPart};
 use super::topology::{Node, Topology};
 use super::{Environment, Graph, Inlet, diagram, signal_of};
 use crate::batch::Signal;
-use crate::component::{Exporter, State};
+use crate::component::{Exporter, KeyHash, State};
 use crate::delivery::Delivery;
 use crate::lanes::{Alarm, Meter, Pipeline, Segment, Sink, Stage};
 use crate::lifecycle::Lifecycle;
@@ -199,7 +199,7 @@ impl Assembly<'_> {
 struct Chain {
     lanes: NonZeroUsize,
     segments: Vec<Segment>,
-    key: Option<fn(&crate::batch::Record<'_>) -> u64>,
+    key: Option<KeyHash>,
     open: Vec<Vec<Stage>>,
 }
 

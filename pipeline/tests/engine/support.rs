@@ -481,7 +481,7 @@ impl ProcessorConfig for Keyed {
     }
 
     fn state(&self) -> State {
-        State::Keyed(key)
+        State::Keyed(Arc::new(key))
     }
 }
 
