@@ -12,6 +12,8 @@ mod batch;
 mod filter;
 mod literal;
 mod memory_limiter;
+mod probabilistic_sampler;
+mod probability;
 mod resource;
 
 use watershed_pipeline::{ProcessorFactory, processor};
@@ -22,6 +24,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<batch::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
+    processor::<probabilistic_sampler::Config>(),
     processor::<resource::Config>(),
 ];
 
