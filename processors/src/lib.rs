@@ -9,6 +9,7 @@
 mod actions;
 mod attributes;
 mod batch;
+mod dedup;
 mod filter;
 mod literal;
 mod memory_limiter;
@@ -22,6 +23,7 @@ use watershed_pipeline::{ProcessorFactory, processor};
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),
     processor::<batch::Config>(),
+    processor::<dedup::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
     processor::<probabilistic_sampler::Config>(),
