@@ -11,10 +11,13 @@ mod attributes;
 mod batch;
 mod dedup;
 mod filter;
+mod key;
 mod literal;
+mod memory;
 mod memory_limiter;
 mod probabilistic_sampler;
 mod probability;
+mod rate_limit;
 mod resource;
 
 use watershed_pipeline::{ProcessorFactory, processor};
@@ -27,6 +30,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
     processor::<probabilistic_sampler::Config>(),
+    processor::<rate_limit::Config>(),
     processor::<resource::Config>(),
 ];
 
