@@ -57,6 +57,10 @@ pub struct SendingQueue {
     pub storage: Option<String>,
     /// How much a queue on disk takes at most; more has to wait. Default `10GiB` for each exporter and signal.
     pub quota: ByteSize,
+    /// How much memory the batches in a queue in memory take at most, beside `queue_size`; more has to wait, except a
+    /// single batch that is larger. Does not count with `sizer: bytes`. Default `64MiB` for each exporter and signal; the
+    /// Collector has no such limit.
+    pub memory_quota: ByteSize,
     /// When a sender is told that its data is on disk. Default `group`.
     pub fsync: FsyncPolicy,
     /// The period of `fsync: interval`. Default `100ms`.
@@ -134,6 +138,7 @@ impl Default for SendingQueue {
             wait_for_result: false,
             storage: None,
             quota: ByteSize::new(10 << 30),
+            memory_quota: ByteSize::new(64 << 20),
             fsync: FsyncPolicy::Group,
             fsync_interval: Period::milliseconds(100),
             batch: None,
@@ -276,6 +281,9 @@ impl SendingQueue {
         }
         if self.quota < QUOTA_MIN {
             complain("quota", "must be at least `1MiB`");
+        }
+        if self.memory_quota < QUOTA_MIN {
+            complain("memory_quota", "must be at least `1MiB`");
         }
         if self.fsync_interval.is_zero() {
             complain(
