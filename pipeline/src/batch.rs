@@ -47,7 +47,7 @@ pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 use crate::budget::Reservation;
 use crate::component::Refusal;
 use crate::metadata::Metadata;
-use crate::otlp::{DecodeError, decode, encode};
+use crate::otlp::{DecodeError, decode, encode, encode_chosen};
 use crate::receipt::Receipt;
 
 /// The kind of telemetry.
@@ -134,6 +134,15 @@ impl Batch {
     #[must_use]
     pub fn to_otlp(&self) -> bytes::Bytes {
         encode(self.parts.iter().map(Arc::as_ref))
+    }
+
+    /// The records at these positions, in ascending order, as an OTLP request message of their own, in a buffer of
+    /// exactly its size. For processors that keep a few records of a request for long.
+    ///
+    /// Several such messages behind one another are one message with all their records.
+    #[must_use]
+    pub fn to_otlp_of(&self, positions: &[usize]) -> bytes::Bytes {
+        encode_chosen(self.parts.iter().map(Arc::as_ref), positions)
     }
 
     /// The signal.
@@ -360,6 +369,14 @@ impl Batch {
         let large = message.len().saturating_mul(2) < self.memory_size();
         if large && let Ok(part) = decode(self.signal, message) {
             self.parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
+        }
+    }
+
+    /// Has all that is left written record by record, also where nothing was taken away.
+    #[cfg(test)]
+    pub(crate) fn forget_message(&mut self) {
+        for part in &mut self.parts {
+            Arc::make_mut(part).pristine = false;
         }
     }
 

@@ -9,10 +9,12 @@
 mod actions;
 mod attributes;
 mod batch;
+mod error_mode;
 mod filter;
 mod literal;
 mod memory_limiter;
 mod resource;
+mod tail_sampling;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
@@ -23,6 +25,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
     processor::<resource::Config>(),
+    processor::<tail_sampling::Config>(),
 ];
 
 #[cfg(test)]
