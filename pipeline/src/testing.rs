@@ -14,7 +14,7 @@ use watershed_config::{ComponentId, ConfigErrors, Section};
 
 use crate::batch::{Batch, Signal};
 use crate::budget::Budget;
-use crate::component::{Out, Processor, ProcessorConfig};
+use crate::component::{Out, Processor, ProcessorConfig, Suspended};
 use crate::context::Context;
 use crate::otlp::arbitrary;
 use crate::telemetry::{Kind, Telemetry};
@@ -97,6 +97,19 @@ impl<P: Processor> Drive<P> {
     pub fn drain(&mut self) -> Vec<Batch> {
         self.processor.drain(self.now, &mut self.out);
         self.out.take()
+    }
+
+    /// Stops the processor as the engine would that has a place to keep things, and returns what it hands over.
+    pub fn suspend(&mut self) -> Suspended {
+        let mut kept = Suspended::default();
+        self.processor.suspend(&mut kept);
+        kept
+    }
+
+    /// Gives the processor what another instance handed over, and returns what it passes on at once.
+    pub fn resume(&mut self, kept: Suspended) -> Vec<Batch> {
+        kept.memory.iter().for_each(|memory| self.processor.resume(memory));
+        kept.into_batches().into_iter().flat_map(|batch| self.process(batch)).collect()
     }
 
     /// What has been derived since the last call.

@@ -72,13 +72,14 @@ mod policy;
 mod settings;
 mod spans;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, Period};
-use watershed_pipeline::{Batch, Context, Out, Processor, ProcessorConfig, Record, Signal, State};
+use watershed_pipeline::{Batch, Context, Out, Processor, ProcessorConfig, Record, Signal, State, Suspended};
 
 use self::core::{Core, Counters, Options};
 use self::decisions::Decisions;
@@ -177,6 +178,7 @@ fn yes() -> bool {
 impl ProcessorConfig for Config {
     const TYPE: &'static str = "tail_sampling";
     const SOURCE: &'static str = include_str!("tail_sampling.rs");
+    const LOSSY: bool = true;
     type Processor = TailSampler;
 
     fn build(&self, cx: &Context) -> Result<TailSampler, BuildError> {
@@ -238,6 +240,7 @@ impl Config {
                 record_policy: self.record_policy,
             },
             counters,
+            is_handed_over: AtomicBool::new(false),
         })
     }
 }
@@ -283,6 +286,16 @@ impl Processor for TailSampler {
 
     fn held(&self) -> usize {
         self.spans.held.items() + self.logs.held.items()
+    }
+
+    fn suspend(&mut self, kept: &mut Suspended) {
+        self.core.hand_over(&mut self.spans.held, Signal::Traces, kept);
+        self.core.hand_over(&mut self.logs.held, Signal::Logs, kept);
+        self.core.decisions_to_keep().into_iter().for_each(|memory| kept.remember(memory));
+    }
+
+    fn resume(&mut self, memory: &[u8]) {
+        self.core.take_up(memory);
     }
 }
 

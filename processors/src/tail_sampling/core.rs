@@ -1,14 +1,15 @@
 //! What all lanes and pipelines of one processor share: policies, decisions, rates, the bound on memory, counters.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use watershed_pipeline::{Context, Counter, Gauge, Out, Signal, Unit};
+use watershed_pipeline::{Context, Counter, Gauge, Out, Signal, Suspended, Unit};
 
 use super::OnOverflow;
 use super::decisions::Decisions;
 use super::evidence::Evidence;
-use super::held::{Joined, Joiner, Trace};
+use super::held::{Held, Joined, Joiner, Trace};
 use super::limits::Limits;
 use super::mark::Marker;
 use super::memory::Memory;
@@ -22,6 +23,8 @@ pub(super) struct Core {
     pub(super) memory: Memory,
     pub(super) options: Options,
     pub(super) counters: Counters,
+    /// Whether a lane has handed over what is remembered, which is the same for all.
+    pub(super) is_handed_over: AtomicBool,
 }
 
 /// The processor's own options, checked.
@@ -110,6 +113,30 @@ impl Core {
     pub(super) fn count_late(&self, decision: Decision, items: usize) {
         let [dropped, kept] = &self.counters.late;
         if decision.keep { kept } else { dropped }.add(items as u64);
+    }
+
+    /// Hands over what waits, for the next instance, which looks at the spans anew.
+    pub(super) fn hand_over(&self, held: &mut Held, signal: Signal, kept: &mut Suspended) {
+        let mut joiner = Joiner::new(signal);
+        while let Some((id, trace)) = held.pop() {
+            self.memory.give(trace.memory, 1);
+            joiner.add(id, trace, ()).into_iter().for_each(|joined| kept.hold(&joined.batch));
+        }
+        joiner.take().into_iter().for_each(|joined| kept.hold(&joined.batch));
+        self.show_memory();
+    }
+
+    /// What is remembered, as bytes; nothing if another lane has handed it over.
+    pub(super) fn decisions_to_keep(&self) -> Option<Vec<u8>> {
+        let is_done = self.is_handed_over.swap(true, Ordering::Relaxed);
+        let decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
+        (!is_done).then(|| decisions.encode(&self.policies.reasons))
+    }
+
+    /// Adds what an instance before remembered.
+    pub(super) fn take_up(&self, memory: &[u8]) {
+        let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
+        decisions.merge(memory, &self.policies.reasons);
     }
 
     pub(super) fn show_memory(&self) {

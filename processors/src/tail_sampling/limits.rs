@@ -97,6 +97,8 @@ mod tests {
         ) {
             let mut limits = Limits::new(vec![Limit::window(per_second)]);
             let start = Instant::now();
+            // Seconds are counted from the first use on.
+            limits.take(0, 0, start);
             let (mut clock, mut sums) = (0, std::collections::BTreeMap::<u64, u64>::new());
             for (amount, pause) in wishes {
                 clock += pause;
