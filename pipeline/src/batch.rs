@@ -48,7 +48,7 @@ use crate::budget::Reservation;
 use crate::component::Refusal;
 use crate::metadata::Metadata;
 use crate::otlp::{DecodeError, decode, encode, encode_chosen};
-use crate::receipt::Receipt;
+use crate::receipt::{Fate, Receipt};
 
 /// The kind of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -400,6 +400,12 @@ impl Batch {
     /// The receipts, for whoever has to answer after the batch is gone from its hands.
     pub(crate) fn receipts(&self) -> Vec<Receipt> {
         self.receipts.clone()
+    }
+
+    /// What becomes of the requests that the batch came from.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        Fate::of(&self.receipts)
     }
 
     /// Takes over responsibility from the senders: they are answered as soon as nobody else holds their receipts.

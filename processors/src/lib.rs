@@ -9,10 +9,13 @@
 mod actions;
 mod attributes;
 mod batch;
+mod dedup;
 mod error_mode;
 mod filter;
 mod literal;
 mod memory_limiter;
+mod probabilistic_sampler;
+mod probability;
 mod resource;
 mod tail_sampling;
 
@@ -22,8 +25,10 @@ use watershed_pipeline::{ProcessorFactory, processor};
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),
     processor::<batch::Config>(),
+    processor::<dedup::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
+    processor::<probabilistic_sampler::Config>(),
     processor::<resource::Config>(),
     processor::<tail_sampling::Config>(),
 ];

@@ -45,7 +45,10 @@ pub(crate) fn encode_chosen<'a>(
     for part in parts.rev() {
         before -= part.len();
         let (others, own) = rest.split_at(rest.partition_point(|position| *position < before));
-        encode_rows(part, own.iter().map(|position| position - before), &mut writer);
+        // A part may hold metrics without any point, which belong to no record.
+        if !own.is_empty() {
+            encode_rows(part, own.iter().map(|position| position - before), &mut writer);
+        }
         rest = others;
     }
     // Copied, so that the spare room of the writer is not kept.

@@ -1,41 +1,32 @@
 //! Decisions that are remembered for spans that come late, and for logs; and their form on disk.
 
-use std::collections::{BTreeMap, HashMap};
+use hashlink::LruCache;
 
 use super::policy::{Decision, Fixed, Reason, TraceId};
 
 /// Kept and dropped traces, each with a limit of its own. The one that was asked for longest ago is forgotten first.
-#[derive(Default)]
 pub(super) struct Decisions {
-    kept: Recent,
-    dropped: Recent,
-}
-
-#[derive(Default)]
-struct Recent {
-    limit: usize,
-    entries: HashMap<TraceId, (Decision, u64)>,
-    /// The entries by when they were used last.
-    order: BTreeMap<u64, TraceId>,
-    clock: u64,
+    kept: LruCache<TraceId, Decision>,
+    dropped: LruCache<TraceId, Decision>,
 }
 
 impl Decisions {
     /// Remembers so many kept and so many dropped traces.
     pub(super) fn new(kept: usize, dropped: usize) -> Self {
-        let recent = |limit| Recent { limit, ..Recent::default() };
-        Self { kept: recent(kept), dropped: recent(dropped) }
+        Self { kept: LruCache::new(kept), dropped: LruCache::new(dropped) }
     }
 
     /// What was decided on a trace.
     pub(super) fn get(&mut self, id: &TraceId) -> Option<Decision> {
-        self.kept.get(id).or_else(|| self.dropped.get(id))
+        self.kept.get(id).or_else(|| self.dropped.get(id)).copied()
     }
 
     /// Remembers a decision.
     pub(super) fn insert(&mut self, id: TraceId, decision: Decision) {
         let recent = if decision.keep { &mut self.kept } else { &mut self.dropped };
-        recent.insert(id, decision);
+        if recent.capacity() > 0 {
+            recent.insert(id, decision);
+        }
     }
 
     /// All of it as bytes: the names of the reasons, then each trace's decision, the oldest first.
@@ -49,14 +40,11 @@ impl Decisions {
                 out.extend_from_slice(text.unwrap_or_default().as_bytes());
             }
         }
-        for recent in [&self.kept, &self.dropped] {
-            for id in recent.order.values() {
-                let Some((decision, _)) = recent.entries.get(id) else { continue };
-                out.extend_from_slice(id);
-                out.push(decision.keep.into());
-                out.extend_from_slice(&decision.reason.to_le_bytes());
-                out.extend_from_slice(&decision.share.to_le_bytes());
-            }
+        for (id, decision) in self.kept.iter().chain(self.dropped.iter()) {
+            out.extend_from_slice(id);
+            out.push(decision.keep.into());
+            out.extend_from_slice(&decision.reason.to_le_bytes());
+            out.extend_from_slice(&decision.share.to_le_bytes());
         }
         out
     }
@@ -70,33 +58,6 @@ impl Decisions {
             if self.get(&id).is_none() {
                 self.insert(id, decision);
             }
-        }
-    }
-}
-
-impl Recent {
-    fn get(&mut self, id: &TraceId) -> Option<Decision> {
-        let (decision, used) = self.entries.get_mut(id)?;
-        self.order.remove(used);
-        self.clock += 1;
-        *used = self.clock;
-        self.order.insert(self.clock, *id);
-        Some(*decision)
-    }
-
-    fn insert(&mut self, id: TraceId, decision: Decision) {
-        if self.limit == 0 {
-            return;
-        }
-        self.clock += 1;
-        if let Some((_, used)) = self.entries.insert(id, (decision, self.clock)) {
-            self.order.remove(&used);
-        }
-        self.order.insert(self.clock, id);
-        if self.entries.len() > self.limit
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            self.entries.remove(&oldest);
         }
     }
 }
@@ -205,7 +166,7 @@ mod tests {
             bytes.truncate(cut.index(bytes.len() + 1));
             let mut restored = Decisions::new(100, 100);
             restored.merge(&bytes, &reasons(&["a"]));
-            prop_assert!(restored.kept.entries.len() + restored.dropped.entries.len() <= 200);
+            prop_assert!(restored.kept.len() + restored.dropped.len() <= 200);
         }
     }
 }

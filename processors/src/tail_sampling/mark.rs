@@ -3,6 +3,7 @@
 use watershed_pipeline::{Batch, Record, RecordMut};
 
 use super::policy::{Decision, Reason};
+use crate::probability::{OtelState, Threshold};
 
 /// The policy that kept the trace, under the Collector's name.
 const POLICY: &str = "tailsampling.policy";
@@ -50,45 +51,20 @@ impl Marker<'_> {
             }
         }
         if decision.share < 1.0 {
-            let changed = record.span().map(|span| with_share(span.trace_state(), decision.share));
+            let changed = record.span().and_then(|span| with_share(span.trace_state(), decision.share));
             changed.into_iter().for_each(|state| record.set_trace_state(&state));
         }
     }
 }
 
-/// The trace state with the share multiplied into the threshold (`ot=th:…`) of OpenTelemetry's member, which moves to
-/// the front as W3C wants it for members that change.
-fn with_share(state: &str, share: f64) -> String {
-    let members = || state.split(',').map(str::trim).filter(|member| !member.is_empty());
-    let own = members().find_map(|member| member.strip_prefix("ot=")).unwrap_or_default();
-    let fields = || own.split(';').filter(|field| !field.is_empty());
-    let earlier = fields().find_map(|field| field.strip_prefix("th:")).and_then(share_of).unwrap_or(1.0);
-    let mut changed = format!("ot=th:{}", threshold(earlier * share));
-    for field in fields().filter(|field| !field.starts_with("th:")) {
-        changed = changed + ";" + field;
-    }
-    members().filter(|member| !member.starts_with("ot=")).fold(changed, |all, member| all + "," + member)
-}
+/// Hexadecimal digits of a threshold, as the Collector writes it.
+const PRECISION: u32 = 4;
 
-/// 2 to the power of 56: thresholds are shares of this that are *not* sampled.
-const WHOLE: f64 = (1_u64 << 56) as f64;
-
-/// The threshold of a share, in hexadecimal digits, without zeros at the end.
-fn threshold(share: f64) -> String {
-    let rejected = (((1.0 - share) * WHOLE) as u64).min((1 << 56) - 1);
-    let digits = format!("{rejected:014x}");
-    // Four digits say enough, counted behind the leading ones that say "almost nothing is sampled".
-    let precision = digits.bytes().take_while(|digit| *digit == b'f').count() + 4;
-    let kept = digits.get(..precision).unwrap_or(&digits).trim_end_matches('0');
-    if kept.is_empty() { "0".to_owned() } else { kept.to_owned() }
-}
-
-/// The share that a threshold stands for.
-fn share_of(threshold: &str) -> Option<f64> {
-    let is_threshold =
-        (1..=14).contains(&threshold.len()) && threshold.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let digits = u64::from_str_radix(threshold, 16).ok().filter(|_| is_threshold)?;
-    Some(1.0 - digits as f64 / 16_f64.powi(i32::try_from(threshold.len()).ok()?))
+/// The trace state with the share multiplied into OpenTelemetry's threshold (`ot=th:…`); nothing if it is malformed.
+fn with_share(state: &str, share: f64) -> Option<String> {
+    let state = OtelState::parse(state).ok()?;
+    let earlier = state.threshold.map_or(1.0, Threshold::fraction);
+    Some(state.with(Threshold::of_fraction(earlier * share, PRECISION), None))
 }
 
 #[cfg(test)]
@@ -96,18 +72,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_threshold_is_as_the_specification_writes_it() {
-        // https://opentelemetry.io/docs/specs/otel/trace/tracestate-handling/: 100 %, 50 %, 25 %, 10 %, 1 %.
-        let written = [1.0, 0.5, 0.25, 0.1, 0.01].map(threshold);
-        assert_eq!(written, ["0", "8", "c", "e666", "fd70a"]);
-        assert_eq!(["0", "8", "c"].map(|digits| share_of(digits).unwrap()), [1.0, 0.5, 0.25]);
-        assert_eq!(["", "g", "+8", "123456789abcdef"].map(share_of), [None; 4]);
-    }
-
-    #[test]
     fn shares_multiply_and_other_members_stay() {
-        assert_eq!(with_share("", 0.5), "ot=th:8");
-        assert_eq!(with_share("a=b, ot=rv:123;th:8 ,c=d", 0.5), "ot=th:c;rv:123,a=b,c=d");
-        assert_eq!(with_share("a=b", 0.25), "ot=th:c,a=b");
+        assert_eq!(with_share("", 0.5).unwrap(), "ot=th:8");
+        assert_eq!(
+            with_share("a=b, ot=rv:0123456789abcd;th:8 ,c=d", 0.5).unwrap(),
+            "ot=th:c;rv:0123456789abcd,a=b,c=d"
+        );
+        assert_eq!(with_share("a=b", 0.25).unwrap(), "ot=th:c,a=b");
+        assert_eq!(with_share("ot=th:x", 0.25), None);
     }
 }

@@ -194,8 +194,25 @@ impl Rule {
     }
 }
 
-/// FNV-1a over salt and trace id, as the Collector computes it.
+/// The hash by which chance decides, the same as the Collector's.
 fn hash(salt: &[u8], id: &TraceId) -> u64 {
-    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    salt.iter().chain(id).fold(0xcbf2_9ce4_8422_2325, mix)
+    fnv1a(salt.iter().chain(id))
+}
+
+/// FNV-1a with 64 bits (draft-eastlake-fnv).
+fn fnv1a<'b>(bytes: impl Iterator<Item = &'b u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fnv1a;
+
+    /// Test vectors of draft-eastlake-fnv, appendix C.
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        assert_eq!(fnv1a(b"".iter()), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a".iter()), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar".iter()), 0x8594_4171_f739_67e8);
+    }
 }

@@ -245,7 +245,8 @@ fn chance_keeps_its_share_and_says_so_in_the_trace_state() {
     let mut builder = Batch::builder(Signal::Traces);
     for number in 0_u64..2000 {
         // As different as random ids are; the hash is weak where only the last bytes change.
-        let id = (u128::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
+        let id =
+            (u128::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes();
         builder.push(|span| span.set_span_ids(id, [1; 8], [0; 8]));
     }
     drive.process(builder.build());
