@@ -18,6 +18,7 @@ use crate::component::{Out, Processor, ProcessorConfig, Refusal, Suspended};
 use crate::context::Context;
 use crate::otlp::arbitrary;
 use crate::receipt::{Receipt, receipt};
+use crate::registry::ProcessorFactory;
 use crate::telemetry::{Kind, Telemetry};
 
 pub use probe::Probe;
@@ -74,6 +75,23 @@ pub fn build<C: ProcessorConfig>(text: &str) -> Result<C::Processor, ConfigError
     settings
         .build(&context(Kind::Processor, C::TYPE, &Telemetry::new())?)
         .map_err(|error| section.build_error(error).into())
+}
+
+/// Builds the processor of a type in a list, from the YAML of its own section; for those who can't name its settings.
+///
+/// # Errors
+/// Returns what is wrong with the settings, or that there is no such type.
+pub fn instance(
+    factories: &[ProcessorFactory],
+    type_name: &str,
+    text: &str,
+) -> Result<Box<dyn Processor>, ConfigErrors> {
+    let unknown = || watershed_config::ConfigError::new(None, type_name, "is no processor of the list");
+    let factory = factories.iter().find(|factory| factory.description.type_name == type_name);
+    let section = Section::from_text(type_name, text)?;
+    let settings = (factory.ok_or_else(unknown)?.parse)(&section)?;
+    let built = settings.build(&context(Kind::Processor, type_name, &Telemetry::new())?);
+    built.map_err(|error| section.build_error(error).into())
 }
 
 /// Calls a processor as the engine would, with a clock that the test moves.

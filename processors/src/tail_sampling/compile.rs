@@ -1,6 +1,6 @@
 //! Settings of policies → compiled policies, with every mistake named by its place.
 
-use std::collections::BTreeMap;
+mod composite;
 
 use regex::RegexSet;
 use watershed_config::BuildError;
@@ -8,8 +8,8 @@ use watershed_pipeline::Condition;
 
 use super::evidence::{TESTS_MAX, Test, Wanted};
 use super::limits::Limit;
-use super::policy::{Compiled, Effect, Fixed, Policies, Reason, Rule, Share};
-use super::settings::{CompositePolicy, Kind, Policy, StatusCode};
+use super::policy::{Compiled, Effect, Fixed, Policies, Reason, Rule};
+use super::settings::{Kind, Latency, Policy, Probabilistic, SpanCount, StatusCode};
 
 /// What the Collector puts where `hash_salt` is empty.
 const DEFAULT_SALT: &str = "default-hash-seed";
@@ -98,32 +98,9 @@ impl Compiler {
         let own = format!("{path}.{}", policy.kind.name());
         Ok(match policy.kind {
             Kind::AlwaysSample => Rule::Always,
-            Kind::Latency => {
-                let options = required(policy.latency.as_ref(), policy, path)?;
-                let up_to = Some(options.upper_threshold_ms).filter(|upper| *upper > 0);
-                if let Some(upper) = up_to.filter(|upper| *upper <= options.threshold_ms) {
-                    let message = format!("{upper} is not above `threshold_ms`, so that no trace matches");
-                    return Err(BuildError::at(format!("{own}.upper_threshold_ms"), message));
-                }
-                Rule::Latency { from: options.threshold_ms, up_to }
-            }
-            Kind::SpanCount => {
-                let options = required(policy.span_count.as_ref(), policy, path)?;
-                let max = Some(options.max_spans).filter(|max| *max > 0);
-                if let Some(max) = max.filter(|max| *max < options.min_spans) {
-                    let message = format!("{max} is less than `min_spans`, so that no trace matches");
-                    return Err(BuildError::at(format!("{own}.max_spans"), message));
-                }
-                Rule::Spans { min: options.min_spans, max }
-            }
-            Kind::Probabilistic => {
-                let options = required(policy.probabilistic.as_ref(), policy, path)?;
-                let salt = if options.hash_salt.is_empty() { DEFAULT_SALT } else { &options.hash_salt };
-                let fraction = options.sampling_percentage.fraction();
-                // Rounds as the Collector does: 2^64 - 1 times the fraction, without its fraction.
-                let threshold = (fraction * u64::MAX as f64) as u64;
-                Rule::Chance { salt: salt.as_bytes().to_vec(), threshold, fraction }
-            }
+            Kind::Latency => latency(required(policy.latency.as_ref(), policy, path)?, &own)?,
+            Kind::SpanCount => span_count(required(policy.span_count.as_ref(), policy, path)?, &own)?,
+            Kind::Probabilistic => chance(required(policy.probabilistic.as_ref(), policy, path)?),
             Kind::RateLimiting => {
                 let options = required(policy.rate_limiting.as_ref(), policy, path)?;
                 Rule::SpanRate(self.limit(Limit::window(options.spans_per_second)))
@@ -183,74 +160,32 @@ impl Compiler {
         rules.sort_by_key(Rule::is_limited);
         Ok(Rule::All(rules))
     }
-
-    fn composite(&mut self, options: &CompositePolicy, policy: &str, path: &str) -> Result<Rule, BuildError> {
-        let parts = &options.composite_sub_policy;
-        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-        check_names(options, &names, path)?;
-        let rates = rates(options, &names, path)?;
-        let mut shares = Vec::with_capacity(parts.len());
-        for (index, part) in parts.iter().enumerate() {
-            let path = format!("{path}.composite_sub_policy[{index}]");
-            let reason = self.reason(policy, Some(&part.name), &path)?;
-            let rule = self.rule(part, &path, reason)?;
-            let rate = rates.get(part.name.as_str()).copied().unwrap_or_default();
-            shares.push((part.name.as_str(), Share { rule, limit: self.limit(Limit::window(rate)), reason }));
-        }
-        let place = |name: &str| options.policy_order.iter().position(|ordered| ordered == name);
-        shares.sort_by_key(|(name, _)| place(name));
-        Ok(Rule::Composite(shares.into_iter().map(|(_, share)| share).collect()))
-    }
 }
 
-/// Checks that names within a composite policy are there once, and mean something.
-fn check_names(options: &CompositePolicy, names: &[&str], path: &str) -> Result<(), BuildError> {
-    if names.is_empty() {
-        return Err(BuildError::at(format!("{path}.composite_sub_policy"), "is empty; list the parts"));
+fn latency(options: &Latency, path: &str) -> Result<Rule, BuildError> {
+    let up_to = Some(options.upper_threshold_ms).filter(|upper| *upper > 0);
+    if let Some(upper) = up_to.filter(|upper| *upper <= options.threshold_ms) {
+        let message = format!("{upper} is not above `threshold_ms`, so that no trace matches; raise it");
+        return Err(BuildError::at(format!("{path}.upper_threshold_ms"), message));
     }
-    if let Some((index, name)) =
-        names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|other| other == *name))
-    {
-        let path = format!("{path}.composite_sub_policy[{index}].name");
-        return Err(BuildError::at(path, format!("`{name}` is there twice")));
-    }
-    let order = &options.policy_order;
-    let ordered =
-        order.iter().enumerate().map(|(index, name)| (format!("{path}.policy_order[{index}]"), name));
-    let allocated = options.rate_allocation.iter().enumerate();
-    let allocated =
-        allocated.map(|(index, rate)| (format!("{path}.rate_allocation[{index}].policy"), &rate.policy));
-    if let Some((path, name)) = ordered.chain(allocated).find(|(_, name)| !names.contains(&name.as_str())) {
-        return Err(BuildError::at(path, format!("`{name}` is no part; there is `{}`", names.join("`, `"))));
-    }
-    let missing = names.iter().find(|name| !order.is_empty() && !order.iter().any(|other| other == *name));
-    missing.map_or(Ok(()), |name| {
-        let message = format!("lacks `{name}`; name every part, or leave the order out");
-        Err(BuildError::at(format!("{path}.policy_order"), message))
-    })
+    Ok(Rule::Latency { from: options.threshold_ms, up_to })
 }
 
-/// Spans a second for each part. What is allocated to nobody is divided equally among those without an allocation.
-fn rates<'n>(
-    options: &CompositePolicy,
-    names: &[&'n str],
-    path: &str,
-) -> Result<BTreeMap<&'n str, u64>, BuildError> {
-    let total = options.max_total_spans_per_second;
-    let percent = |name: &str| {
-        let found = options.rate_allocation.iter().find(|rate| rate.policy == name);
-        found.map(|rate| rate.percent.percent()).filter(|percent| *percent > 0.0)
-    };
-    let allocated: f64 = names.iter().filter_map(|name| percent(name)).sum();
-    if allocated > 100.0 {
-        let message = format!("adds up to {allocated} per cent; 100 is all there is");
-        return Err(BuildError::at(format!("{path}.rate_allocation"), message));
+fn span_count(options: &SpanCount, path: &str) -> Result<Rule, BuildError> {
+    let max = Some(options.max_spans).filter(|max| *max > 0);
+    if let Some(max) = max.filter(|max| *max < options.min_spans) {
+        let message = format!("{max} is less than `min_spans`, so that no trace matches; raise it");
+        return Err(BuildError::at(format!("{path}.max_spans"), message));
     }
-    let of_percent = |percent: f64| (percent / 100.0 * total as f64) as u64;
-    let others = names.iter().filter(|name| percent(name).is_none()).count() as u64;
-    let rest = total - names.iter().filter_map(|name| percent(name)).map(of_percent).sum::<u64>().min(total);
-    let rate = |name: &str| percent(name).map_or_else(|| rest / others.max(1), of_percent);
-    Ok(names.iter().map(|name| (*name, rate(name))).collect())
+    Ok(Rule::Spans { min: options.min_spans, max })
+}
+
+fn chance(options: &Probabilistic) -> Rule {
+    let salt = if options.hash_salt.is_empty() { DEFAULT_SALT } else { &options.hash_salt };
+    let fraction = options.sampling_percentage.fraction();
+    // As in the Collector: the largest hash times the fraction.
+    let threshold = (fraction * u64::MAX as f64) as u64;
+    Rule::Chance { salt: salt.as_bytes().to_vec(), threshold, fraction }
 }
 
 fn test(policy: &Policy, path: &str, own: &str) -> Result<Test, BuildError> {

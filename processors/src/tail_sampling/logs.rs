@@ -15,6 +15,12 @@ pub(super) struct Logs {
     pub(super) held: Held,
 }
 
+/// How often is asked whether a trace has been decided.
+fn pause(core: &Core) -> Duration {
+    let wait = core.options.wait_after_root.unwrap_or(core.options.wait);
+    (wait / 4).clamp(Duration::from_millis(1), Duration::from_secs(1))
+}
+
 /// What becomes of log records of whose trace nothing is known.
 const UNKNOWN: Decision = Decision::fixed(true, Fixed::NoTrace);
 
@@ -32,7 +38,7 @@ impl Logs {
             let is_new = self.held.get(&id).is_none();
             let cost = arrival.bytes.len() + PIECE_COST + if is_new { TRACE_COST } else { 0 };
             if self.make_room(id, cost, is_new, &mut outgoing) {
-                self.held.add(arrival, cost, now, now + core.options.wait);
+                self.held.add(arrival, cost, now, now + pause(core));
                 return Fate::Wait;
             }
             core.count(Signal::Logs, UNKNOWN, positions.len());
@@ -66,10 +72,7 @@ impl Logs {
             match core.recall(&id) {
                 Some(decision) => outgoing.release(id, trace, decision),
                 None if now >= end => outgoing.release(id, trace, UNKNOWN),
-                None => {
-                    let again = now + (wait / 8).max(Duration::from_millis(1));
-                    self.held.put_back(id, trace, again.min(end));
-                }
+                None => self.held.put_back(id, trace, (now + pause(core)).min(end)),
             }
         }
         outgoing.finish();
