@@ -5,6 +5,7 @@
 //! `topology` (who feeds whom), `assembly` (pipelines with their lanes) and `diagram`.
 
 mod assembly;
+mod audit;
 mod diagram;
 mod parts;
 mod topology;
@@ -29,6 +30,7 @@ use crate::outlet::{Outlet, Target};
 use crate::receipt::receipt;
 use crate::registry::Registry;
 use crate::telemetry::{Kind, Telemetry};
+use crate::vault::Vault;
 
 /// What a graph is built in: everything that does not come from the configuration's components.
 #[derive(Clone)]
@@ -43,7 +45,8 @@ pub struct Environment {
     pub lanes: NonZeroUsize,
     /// How long a stop may take. What is not delivered by then is counted and left.
     pub shutdown_timeout: Duration,
-    /// Where queues are kept on disk. Without it they are in memory unless a configuration insists.
+    /// Where queues, and what processors hold at a stop, are kept on disk. Without it queues are in memory unless a
+    /// configuration insists, and processors give out what they hold.
     pub storage: Option<PathBuf>,
     /// The seed of all randomness, for tests that repeat a run.
     pub seed: u64,
@@ -74,6 +77,8 @@ pub struct Graph {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown_timeout: Duration,
+    /// Where processors leave what they hold at a stop.
+    pub(crate) vault: Option<Arc<Vault>>,
     diagram: String,
     warnings: Vec<ConfigWarning>,
 }
@@ -93,6 +98,7 @@ impl Graph {
         let mut errors = Vec::new();
         let parts = parts::Parts::build(document, registry, cx, &mut errors);
         let topology = topology::Topology::new(document, &mut errors);
+        audit::check(document, &parts, &mut errors);
         ConfigErrors::check(errors)?;
         assembly::assemble(parts, &topology, document, cx)
     }

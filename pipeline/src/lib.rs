@@ -29,6 +29,7 @@ pub mod storage;
 mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod vault;
 
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
@@ -38,7 +39,7 @@ pub use batch::{
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{
     ExportError, Exporter, ExporterConfig, KeyHash, Out, Processor, ProcessorConfig, Reach, Receiver,
-    ReceiverConfig, Refusal, RunError, StartError, State,
+    ReceiverConfig, Refusal, RunError, StartError, State, Suspended,
 };
 pub use condition::{
     Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,

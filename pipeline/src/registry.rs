@@ -174,6 +174,7 @@ pub(crate) trait BuildReceiver: Send + Sync {
 pub(crate) trait BuildProcessor: Send + Sync {
     fn build(&self, cx: &Context) -> Result<Box<dyn Processor>, BuildError>;
     fn state(&self) -> State;
+    fn is_lossy(&self) -> bool;
 }
 
 /// A parsed settings value that can make its exporter.
@@ -194,6 +195,10 @@ impl<C: ProcessorConfig> BuildProcessor for C {
 
     fn state(&self) -> State {
         ProcessorConfig::state(self)
+    }
+
+    fn is_lossy(&self) -> bool {
+        C::LOSSY
     }
 }
 

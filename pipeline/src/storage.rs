@@ -49,11 +49,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use dead_letters::DeadLetters;
-pub(crate) use disk::OsDisk;
+pub(crate) use disk::{Disk, DiskFile, OsDisk};
+#[cfg(test)]
+pub(crate) use faulty::FaultyDisk;
 pub(crate) use note::{to_batch, to_record};
 pub(crate) use options::{Fsync, StoreOptions};
 pub(crate) use payload::Encoding;
-pub(crate) use record::{Record, Tally};
+pub(crate) use record::{Record, Tally, take};
 pub(crate) use state::{Content, Ticket};
 pub(crate) use store::{AppendError, Store};
 pub use tools::{Damage, Inspection, Part, Queue, RecordInfo};
@@ -66,25 +68,29 @@ use crate::batch::Signal;
 /// Bytes of one record at most.
 pub(crate) const MAX_RECORD: u64 = 1 << 30;
 
-/// The directory of the queue of an exporter for a signal: `<root>/<exporter>/<signal>`.
-///
-/// In the exporter's id, everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal digits.
+/// The directory of the queue of an exporter for a signal: `<root>/<exporter>/<signal>`, with the id as [`file_name`].
 pub(crate) fn queue_directory(root: &Path, exporter: &str, signal: Signal) -> PathBuf {
+    root.join(file_name(exporter)).join(signal.name())
+}
+
+/// An id as a name in a directory: everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal
+/// digits.
+pub(crate) fn file_name(id: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let mut name = String::new();
-    for byte in exporter.bytes() {
+    for byte in id.bytes() {
         if plain(byte) {
             name.push(byte.into());
         } else {
             name.push_str(&format!("%{byte:02X}"));
         }
     }
-    root.join(name).join(signal.name())
+    name
 }
 
-/// The exporter whose queues are in a directory of this name.
-fn exporter_of(directory: &str) -> String {
-    let mut pieces = directory.split('%');
+/// The id of which [`file_name`] made this name.
+pub(crate) fn id_of(name: &str) -> String {
+    let mut pieces = name.split('%');
     let mut id = pieces.next().unwrap_or_default().as_bytes().to_vec();
     for piece in pieces {
         match piece.split_at_checked(2).map(|(code, rest)| (u8::from_str_radix(code, 16), rest)) {
@@ -166,7 +172,7 @@ mod tests {
             let parts: Vec<_> = directory.iter().map(|part| part.to_str().unwrap()).collect();
             assert_eq!((parts.len(), parts[1], parts[3]), (4, "root", "logs"));
             assert!(!parts[2].contains('.'), "{parts:?}");
-            assert_eq!(exporter_of(parts[2]), id);
+            assert_eq!(id_of(parts[2]), id);
         }
     }
 }

@@ -153,6 +153,7 @@ impl Config {
 impl ProcessorConfig for Config {
     const TYPE: &'static str = "dedup";
     const SOURCE: &'static str = include_str!("dedup.rs");
+    const LOSSY: bool = true;
     type Processor = Dedup;
 
     fn build(&self, cx: &Context) -> Result<Dedup, BuildError> {

@@ -10,6 +10,7 @@ mod actions;
 mod attributes;
 mod batch;
 mod dedup;
+mod error_mode;
 mod filter;
 mod key;
 mod literal;
@@ -19,6 +20,7 @@ mod probabilistic_sampler;
 mod probability;
 mod rate_limit;
 mod resource;
+mod tail_sampling;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
@@ -32,6 +34,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<probabilistic_sampler::Config>(),
     processor::<rate_limit::Config>(),
     processor::<resource::Config>(),
+    processor::<tail_sampling::Config>(),
 ];
 
 #[cfg(test)]

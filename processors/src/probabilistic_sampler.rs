@@ -135,6 +135,7 @@ struct Rule<C> {
 impl ProcessorConfig for Config {
     const TYPE: &'static str = "probabilistic_sampler";
     const SOURCE: &'static str = include_str!("probabilistic_sampler.rs");
+    const LOSSY: bool = true;
     type Processor = ProbabilisticSampler;
 
     fn build(&self, cx: &Context) -> Result<ProbabilisticSampler, BuildError> {

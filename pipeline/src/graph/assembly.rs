@@ -16,6 +16,7 @@ use crate::lanes::{Alarm, Meter, Pipeline, Segment, Sink, Stage};
 use crate::lifecycle::Lifecycle;
 use crate::outlet::Outlet;
 use crate::telemetry::Kind;
+use crate::vault::Vault;
 
 /// The graph in the making.
 struct Assembly<'a> {
@@ -74,6 +75,7 @@ pub(super) fn assemble(
         lifecycle: assembly.lifecycle,
         telemetry: cx.telemetry.clone(),
         shutdown_timeout: cx.shutdown_timeout,
+        vault: cx.storage.as_deref().map(|root| Arc::new(Vault::new(root))),
         diagram: diagram::mermaid(document, topology),
         warnings: unused(document),
     })

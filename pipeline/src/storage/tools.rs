@@ -102,7 +102,7 @@ impl Queue {
             for signal in Signal::ALL {
                 let directory = entry.path().join(signal.name());
                 if directory.is_dir() {
-                    queues.push(Self { exporter: super::exporter_of(&name), signal, directory });
+                    queues.push(Self { exporter: super::id_of(&name), signal, directory });
                 }
             }
         }

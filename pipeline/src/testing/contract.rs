@@ -12,7 +12,7 @@ use watershed_config::{BuildError, ConfigError, ConfigErrors, Section};
 
 use super::{any_batch, context};
 use crate::batch::{Batch, Signal};
-use crate::component::{Out, Processor};
+use crate::component::{Out, Processor, Suspended};
 use crate::delivery::DeliverySettings;
 use crate::lifecycle::guard;
 use crate::receipt::{Waiter, receipt};
@@ -68,7 +68,8 @@ pub fn processors(factories: &[ProcessorFactory]) -> Result<(), String> {
         });
         if let Ok(section) = example(&factory.description, "processors") {
             violations.extend(sequences.iter().filter_map(|(signal, sequences)| {
-                let told = behaviour(sequences, |telemetry| build(&section, telemetry)).err()?;
+                let build = |telemetry: &Telemetry| build(&section, telemetry);
+                let told = behaviour(sequences, build).and_then(|()| suspension(sequences, build)).err()?;
                 Some(format!("{}: with {signal}: {told}", factory.description.type_name))
             }));
         }
@@ -162,6 +163,39 @@ fn behaviour(
     Ok(())
 }
 
+/// Stops a processor in the middle of each sequence, hands over what it gives to another instance, and goes on.
+fn suspension(
+    sequences: &[Vec<Batch>],
+    build: impl Fn(&Telemetry) -> Result<Box<dyn Processor>, ConfigErrors>,
+) -> Result<(), String> {
+    for sequence in sequences {
+        let telemetry = Telemetry::new();
+        let (Ok(first), Ok(second)) = (build(&telemetry), build(&telemetry)) else { return Ok(()) };
+        let mut case = Case { processor: first, telemetry, now: Instant::now(), waiters: Vec::new() };
+        let (before, after) = sequence.split_at(sequence.len() / 2);
+        before.iter().try_for_each(|batch| case.process(batch.clone()))?;
+        let held = case.processor.held();
+        let mut kept = Suspended::default();
+        guard(|| case.processor.suspend(&mut kept)).map_err(|reason| format!("suspend {reason}"))?;
+        let left = case.processor.held();
+        if held != left + kept.items() {
+            let items = kept.items();
+            return Err(format!("suspend makes {items} handed over and {left} left of {held} held items"));
+        }
+        case.drain()?;
+        case.processor = second;
+        for memory in std::mem::take(&mut kept.memory) {
+            // Bytes of another version are to do no harm.
+            let cut = memory.get(..memory.len() / 2).unwrap_or_default();
+            for memory in [cut, &memory] {
+                guard(|| case.processor.resume(memory)).map_err(|reason| format!("resume {reason}"))?;
+            }
+        }
+        case.run(kept.into_batches().into_iter().chain(after.iter().cloned()).collect())?;
+    }
+    Ok(())
+}
+
 /// A processor on trial, and the senders that wait for it.
 struct Case {
     processor: Box<dyn Processor>,
@@ -251,7 +285,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::component::Out;
 
     /// Passes on, or does what the test wants to see found.
     struct Suspect(fn(&mut Vec<Batch>, Batch, &mut Out), Vec<Batch>, Cell<bool>);
