@@ -1,10 +1,10 @@
-//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often it is killed and
-//! while ClickHouse hangs.
+//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often either of them is
+//! killed and while ClickHouse hangs.
 //!
 //! Stored once: each record is sent once, or again only after it was refused. A client that sends a record again because
 //! the program died before it answered has sent two, and nothing here could tell.
 //!
-//! `KILL_CYCLES` says how often the program is killed (default 3).
+//! `KILL_CYCLES` says how often the program and ClickHouse are killed (default 3).
 #![cfg(test)]
 
 mod support {
@@ -122,11 +122,19 @@ fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
     let generator = generate(&running);
     wait_for(&server, &database, 1);
     away(&mut server);
+    check_taken(generator);
+    back(&mut server);
+    check_all_stored_once(running, &server, &database);
+}
+
+fn check_taken(generator: Child) {
     let report = generator.wait_with_output().unwrap().stdout;
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["accepted"], COUNT, "{report}");
-    back(&mut server);
-    wait_for(&server, &database, COUNT);
+}
+
+fn check_all_stored_once(running: Running, server: &Server, database: &str) {
+    wait_for(server, database, COUNT);
     let (status, _, stderr) = running.stop();
     assert!(status.success(), "{stderr}");
     let query = format!(
@@ -139,4 +147,21 @@ fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
 #[test]
 fn while_clickhouse_hangs_nothing_is_lost_and_afterwards_nothing_is_doubled() {
     check_outage("hangs", |server| server.signal("STOP"), |server| server.signal("CONT"));
+}
+
+#[test]
+fn however_often_clickhouse_is_killed_while_it_stores_nothing_is_lost_or_doubled() {
+    let mut server = Server::own(free_port());
+    let database = server.database();
+    let config = config("clickhouse_is_killed.yaml", &server, &database, "5s");
+    let running = Running::start(&config);
+    let generator = generate(&running);
+    for cycle in 1..=cycles() {
+        // Each time it has stored something since it was killed last, and more is on its way.
+        wait_for(&server, &database, cycle * COUNT / (cycles() + 1) / 2);
+        server.crash();
+        server.recover();
+    }
+    check_taken(generator);
+    check_all_stored_once(running, &server, &database);
 }

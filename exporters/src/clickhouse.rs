@@ -31,6 +31,12 @@
 //! (`deduplicate_blocks_in_dependent_materialized_views`). With `async_insert`, which is off by default because batches
 //! are large already, ClickHouse gathers inserts itself and tokens have no effect.
 //!
+//! **A crash of ClickHouse** can leave a token in a table that is not replicated without the rows that belong to it. So
+//! when an attempt had no answer, and the server has started since, the rows are compared with those of the table after
+//! the next attempt, and those that are missing are stored. The user needs the right to read the table for it. It is done
+//! with a single server; a plain `Distributed` table in front is not looked through. ClickHouse syncs to disk late: what a
+//! power failure takes with it, no answer tells; set `fsync_after_insert` in the tables for that.
+//!
 //! **Errors.** Too many parts, memory or time limits, a table that is read only, a network that fails: tried again, on the
 //! next of several servers where that can help. An insert that spans too many partitions or is too large is halved.
 //! Records that ClickHouse refuses (a broken constraint, a value that it can't convert) are found by halving and given
@@ -49,6 +55,7 @@ mod body;
 mod columns;
 mod delivery;
 mod doctor;
+mod doubt;
 mod field;
 mod layout;
 mod map;

@@ -94,7 +94,7 @@ async fn examine_table(
         }
         Err(failure) => return Ok(vec![Finding::problem(failure.reason)]),
     };
-    let mut findings = vec![match Layout::new(naming, table, &described) {
+    let mut findings = vec![match Layout::new(naming, table, "", &described) {
         Ok(layout) => {
             Finding::good(format!("table {name} fits: {} columns are filled", layout.columns.len()))
         }

@@ -71,6 +71,14 @@ impl Table {
         }
     }
 
+    /// The column with the time of a row.
+    pub(super) fn time(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Traces => "Timestamp",
+            Self::Metrics(_) => "TimeUnix",
+        }
+    }
+
     /// The setting that names it.
     pub(super) fn setting(self) -> &'static str {
         match self {
@@ -93,6 +101,13 @@ impl Naming {
     /// Database and table as they stand in a query.
     pub(super) fn quoted(&self, table: Table) -> String {
         self.qualified(self.name(table))
+    }
+
+    /// The question for the engine of a table.
+    pub(super) fn engine_of(&self, table: Table) -> String {
+        let literal = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+        let (database, name) = (literal(&self.database), literal(self.name(table)));
+        format!("SELECT engine FROM system.tables WHERE database = {database} AND name = {name}")
     }
 
     fn qualified(&self, name: &str) -> String {

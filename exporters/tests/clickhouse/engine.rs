@@ -4,6 +4,9 @@
 #[expect(dead_code, reason = "other tests use more of it")]
 mod support;
 
+#[path = "crash.rs"]
+mod crash;
+
 use std::time::Duration;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
