@@ -32,9 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// How many records are on their way while ClickHouse is away.
 const COUNT: u64 = 30_000;
 
+/// Merges a few requests, so that there are many inserts.
+const BATCH: &str = "min_size: 250, flush_timeout: 20ms";
+
 /// The program with a queue on disk in front of a database. Its patience with ClickHouse is short, so that it often
 /// sends again what ClickHouse has taken.
-fn config(name: &str, server: &Server, database: &str, timeout: &str) -> PathBuf {
+fn config(name: &str, server: &Server, database: &str, timeout: &str, batch: &str) -> PathBuf {
     let queues = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
     let text = format!(
         "
@@ -44,6 +47,7 @@ exporters:
     endpoint: {}
     database: {database}
     timeout: {timeout}
+    sending_queue: {{batch: {{{batch}}}}}
     retry_on_failure: {{initial_interval: 20ms, max_interval: 100ms}}
 service:
   storage: {{directory: '{}'}}
@@ -76,11 +80,10 @@ fn wait_for(server: &Server, database: &str, count: u64) {
     }
 }
 
-#[test]
-fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_killed() {
+fn check_kills(name: &str, batch: &str) {
     let server = Server::shared();
     let database = server.database();
-    let config = config("killed_before_clickhouse.yaml", server, &database, "5s");
+    let config = config(name, server, &database, "5s", batch);
     let next = AtomicU64::new(0);
     let mut acknowledged = BTreeSet::new();
     for cycle in 0..cycles() {
@@ -103,6 +106,17 @@ fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_k
     assert!(unanswered as u64 <= unanswered_max, "{unanswered} records that nobody was told of");
 }
 
+#[test]
+fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_killed() {
+    check_kills("killed_before_clickhouse.yaml", "min_size: 1");
+}
+
+#[test]
+fn merged_batches_are_stored_once_however_often_the_program_is_killed() {
+    // Each batch is made of several requests, and most requests are cut between two batches.
+    check_kills("killed_merging.yaml", "min_size: 50, max_size: 70, flush_timeout: 20ms");
+}
+
 fn generate(running: &Running) -> Child {
     let endpoint = running.address("protocol", "http").to_string();
     program()
@@ -117,7 +131,7 @@ fn generate(running: &Running) -> Child {
 fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
     let mut server = Server::own(free_port());
     let database = server.database();
-    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "500ms");
+    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "500ms", BATCH);
     let running = Running::start(&config);
     let generator = generate(&running);
     wait_for(&server, &database, 1);
@@ -153,7 +167,7 @@ fn while_clickhouse_hangs_nothing_is_lost_and_afterwards_nothing_is_doubled() {
 fn however_often_clickhouse_is_killed_while_it_stores_nothing_is_lost_or_doubled() {
     let mut server = Server::own(free_port());
     let database = server.database();
-    let config = config("clickhouse_is_killed.yaml", &server, &database, "5s");
+    let config = config("clickhouse_is_killed.yaml", &server, &database, "5s", BATCH);
     let running = Running::start(&config);
     let generator = generate(&running);
     for cycle in 1..=cycles() {

@@ -24,12 +24,14 @@
 //! `insert_deduplication_token`: the number that the sending queue gave the batch, which is kept on disk with it, or a
 //! checksum of the data where there is no such number. When an answer is lost and the batch is sent again, even after
 //! either side has crashed, a table with a deduplication window stores it once. Replicated tables have such a window, and
-//! so have tables created here; for others set `non_replicated_deduplication_window`. This holds for batches as the queue
-//! has them: with `sending_queue.batch` they are merged anew after a crash of this process, so that what was stored but
-//! not yet noted as such is stored once more. To merge batches and store them once, merge them before the queue, with
-//! the `batch` processor. Views behind a table are treated alike
-//! (`deduplicate_blocks_in_dependent_materialized_views`). With `async_insert`, which is off by default because batches
-//! are large already, ClickHouse gathers inserts itself and tokens have no effect.
+//! so have tables created here; for others set `non_replicated_deduplication_window`. Views behind a table are treated
+//! alike (`deduplicate_blocks_in_dependent_materialized_views`). With `async_insert`, which is off by default because
+//! batches are large already, ClickHouse gathers inserts itself and tokens have no effect.
+//!
+//! **Batches** are merged until they have 10,000 rows or the first has waited for a second, because each insert makes a
+//! part that ClickHouse has to merge; the files of the Collector have the `batch` processor for it. The queue on disk
+//! writes down what it merged before it is sent, so that the same rows go out under the same number after a crash.
+//! Other sizes: `sending_queue: {batch: {min_size: 50000, flush_timeout: 5s}}`; `min_size: 1` sends batches as they come.
 //!
 //! **A crash of ClickHouse** can leave a token in a table that is not replicated without the rows that belong to it. So
 //! when an attempt had no answer, and the server has started since, the rows are compared with those of the table after
@@ -79,7 +81,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Period, Secret};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
+use watershed_pipeline::{Batch, BatchOptions, Context, ExportError, Exporter, ExporterConfig, Reach, Sizer};
 
 pub use self::doctor::check;
 pub use self::measure::Encoder;
@@ -228,6 +230,12 @@ impl ExporterConfig for Config {
     const TYPE: &'static str = "clickhouse";
     const SOURCE: &'static str = include_str!("clickhouse.rs");
     const REACH: Reach = Reach::Network { timeout: Duration::from_secs(30) };
+    const BATCH: Option<BatchOptions> = Some(BatchOptions {
+        flush_timeout: Period::seconds(1),
+        min_size: 10_000,
+        max_size: 0,
+        sizer: Some(Sizer::Items),
+    });
     type Exporter = ClickHouse;
 
     fn build(&self, _cx: &Context) -> Result<ClickHouse, BuildError> {

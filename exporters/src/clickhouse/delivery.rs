@@ -112,7 +112,7 @@ impl Delivery {
         let (layout, is_fresh) = self.layout(table).await?;
         let body = self.body(batch, table, &layout, self.compression).await?;
         let parameters = self.parameters(&layout, token);
-        let doubt = self.doubts.begin(token, table, false);
+        let doubt = self.doubts.begin(token, table, batch.may_have_been_sent());
         let answer = self.servers.insert(&parameters, &body, None).await;
         if doubt.is_none() && answer.as_ref().map_or_else(|failure| failure.code.is_some(), |()| true) {
             self.doubts.settle(token, table);

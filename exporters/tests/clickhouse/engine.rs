@@ -1,7 +1,6 @@
 //! The exporter against the real ClickHouse engine.
 
 #[path = "../../../tests/support/clickhouse.rs"]
-#[expect(dead_code, reason = "other tests use more of it")]
 mod support;
 
 #[path = "crash.rs"]
