@@ -16,6 +16,15 @@
 //! missing, or that cannot hold what belongs there, is named in the error. A ClickHouse that is down at the start is no
 //! error: tables are looked at with the first batch.
 //!
+//! Columns of a table of your own are named by the names that they have in the Collector's tables; `null` leaves one out:
+//!
+//! ```yaml
+//! clickhouse:
+//!   endpoint: http://clickhouse:8123
+//!   logs_table_name: app_logs
+//!   columns: {logs: {Timestamp: ts, Body: message, ScopeSchemaUrl: null, ResourceSchemaUrl: null}}
+//! ```
+//!
 //! **Values** are those that the Collector writes: attributes as text, sorted by key; ids in hexadecimal; the time a log
 //! record was observed where it has none of its own. Two differences: the duration of a span that ends before it starts
 //! is 0, and a list or map with a number that JSON lacks is written with `null` in its place.
@@ -140,6 +149,9 @@ pub(crate) struct Config {
     /// The tables for data points.
     #[serde(default)]
     metrics_tables: MetricsTables,
+    /// Other names of columns, for tables of your own.
+    #[serde(default)]
+    columns: Columns,
     /// What the names of the tables for data points begin with; `metrics_tables` says it better.
     #[serde(default)]
     metrics_table_name: String,
@@ -169,6 +181,22 @@ struct MetricsTables {
     /// Default `otel_metrics_exponential_histogram`.
     exponential_histogram: Named,
 }
+
+/// Names of columns by the names that they have in the Collector's tables, for instance `{Body: message}`. A column that
+/// is not named here has its usual name; one that is `null` is not written. A table with names here is not created.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Columns {
+    /// In the table for log records. Default none.
+    logs: Renamed,
+    /// In the table for spans. Default none.
+    traces: Renamed,
+    /// In all tables for data points. Default none.
+    metrics: Renamed,
+}
+
+/// From our name of a column to the table's.
+type Renamed = BTreeMap<String, Option<String>>;
 
 /// A table's name.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -263,6 +291,7 @@ impl Config {
         };
         let async_insert = self.async_insert.or(connection.async_insert).unwrap_or(false);
         let naming = self.naming(&connection.database);
+        naming.check_columns()?;
         let servers = Servers::new(connection, &self.tls, client::headers(&self.headers)?)?;
         Ok(ClickHouse(Delivery::new(servers, naming, self.create_schema, compression, async_insert)))
     }
@@ -290,6 +319,7 @@ impl Config {
             engine: format!("{engine}({})", self.table_engine.params),
             ttl: self.ttl.duration(),
             json: self.json,
+            columns: [&self.columns.logs, &self.columns.traces, &self.columns.metrics].map(Clone::clone),
         }
     }
 }

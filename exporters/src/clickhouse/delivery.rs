@@ -262,7 +262,8 @@ impl Delivery {
     /// Creates the table if it is not there, and looks at it.
     async fn look(&self, url: &Url, table: Table) -> Result<Layout, Failure> {
         let session = self.servers.session(url)?;
-        let uncreated = if self.create_schema { self.create(&session, url, table).await.err() } else { None };
+        let creates = self.create_schema && !self.naming.is_foreign(table);
+        let uncreated = if creates { self.create(&session, url, table).await.err() } else { None };
         let query = format!("DESCRIBE TABLE {}", self.naming.quoted(table));
         let described = session.query_raw(&query).fetch_all::<Described>().await;
         match (described, uncreated) {

@@ -107,7 +107,8 @@ impl Comparison {
         let hashed = columns.iter().filter(|column| !column.type_name.contains("JSON"));
         let hashed: Vec<String> = hashed.map(|column| quoted(&column.name)).collect();
         let (names, hash) = (names.join(", "), format!("cityHash64({})", hashed.join(", ")));
-        let time = columns.iter().find(|column| column.name == table.time());
+        let time = naming.column(table, table.time());
+        let time = time.and_then(|time| columns.iter().find(|column| column.name == time));
         let range = time.map_or_else(String::new, |time| {
             let time = quoted(&time.name);
             format!("{time} BETWEEN (SELECT min({time}) FROM batch) AND (SELECT max({time}) FROM batch) AND ")

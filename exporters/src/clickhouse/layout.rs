@@ -55,9 +55,10 @@ impl Layout {
         let mut unfit = Vec::new();
         let mut has_json = false;
         for wanted in table.wanted() {
-            let Some(found) = described.iter().find(|column| column.name == wanted.name) else {
-                if wanted.is_needed {
-                    missing.push(format!("`{}`", wanted.name));
+            let Some(name) = naming.column(table, wanted.name) else { continue };
+            let Some(found) = described.iter().find(|column| column.name == name) else {
+                if wanted.is_needed || name != wanted.name {
+                    missing.push(format!("`{name}`"));
                 }
                 continue;
             };
@@ -77,12 +78,12 @@ impl Layout {
             };
             has_json |= found.type_name.contains("JSON");
             sent.push(found);
-            columns.push(Column { name: wanted.name.to_owned(), field: wanted.field, wire });
+            columns.push(Column { name: name.to_owned(), field: wanted.field, wire });
         }
         let name = naming.quoted(table);
         if !missing.is_empty() {
             return Err(format!(
-                "table {name} has no column {}; add it with ALTER TABLE, or name another table with `{}`",
+                "table {name} has no column {}; add it with ALTER TABLE, name another table with `{}`, or say with `columns` what it is called (null leaves it out)",
                 missing.join(", "),
                 table.setting()
             ));

@@ -3,6 +3,8 @@
 #[path = "../../../tests/support/clickhouse.rs"]
 mod support;
 
+#[path = "columns.rs"]
+mod columns;
 #[path = "crash.rs"]
 mod crash;
 
