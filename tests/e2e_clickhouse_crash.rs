@@ -80,6 +80,21 @@ fn wait_for(server: &Server, database: &str, count: u64) {
     }
 }
 
+/// All bodies in the table, once it has those that are awaited; at the latest when patience is at its end.
+fn bodies_with(server: &Server, database: &str, awaited: &BTreeSet<String>) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    // There is no table before the first batch.
+    wait_for(server, database, awaited.len() as u64);
+    loop {
+        let text = server.query(&format!("SELECT Body FROM {database}.otel_logs FORMAT TSVRaw"));
+        let found: BTreeSet<&str> = text.lines().collect();
+        if awaited.iter().all(|body| found.contains(body.as_str())) || Instant::now() > deadline {
+            return text;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn check_kills(name: &str, batch: &str) {
     let server = Server::shared();
     let database = server.database();
@@ -91,11 +106,9 @@ fn check_kills(name: &str, batch: &str) {
     }
     assert!(!acknowledged.is_empty(), "nothing was under way");
     let running = Running::start(&config);
-    wait_for(server, &database, acknowledged.len() as u64);
+    let text = bodies_with(server, &database, &acknowledged);
     let (status, _, stderr) = running.stop();
     assert!(status.success(), "{stderr}");
-
-    let text = server.query(&format!("SELECT Body FROM {database}.otel_logs FORMAT TSVRaw"));
     let rows = text.lines().count();
     let stored: BTreeSet<String> = text.lines().map(str::to_owned).collect();
     let missing = acknowledged.difference(&stored).count();
@@ -131,7 +144,7 @@ fn generate(running: &Running) -> Child {
 fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
     let mut server = Server::own(free_port());
     let database = server.database();
-    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "500ms", BATCH);
+    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "2s", BATCH);
     let running = Running::start(&config);
     let generator = generate(&running);
     wait_for(&server, &database, 1);

@@ -113,7 +113,10 @@ impl Delivery {
         let body = self.body(batch, table, &layout, self.compression).await?;
         let parameters = self.parameters(&layout, token);
         let doubt = self.doubts.begin(token, table, batch.may_have_been_sent());
-        let answer = self.servers.insert(&parameters, &body, None).await;
+        let answer = match doubt {
+            Some(doubt) if doubt.is_answered => Ok(()),
+            _ => self.servers.insert(&parameters, &body, None).await,
+        };
         if doubt.is_none() && answer.as_ref().map_or_else(|failure| failure.code.is_some(), |()| true) {
             self.doubts.settle(token, table);
         }
@@ -121,7 +124,11 @@ impl Delivery {
             Ok(()) => {
                 self.has_worked.store(true, Ordering::Relaxed);
                 match doubt {
-                    Some(doubt) => self.make_good(doubt, batch, table, &layout, token).await,
+                    Some(doubt) => {
+                        let doubt = Doubt { is_answered: true, ..doubt };
+                        self.doubts.update(token, table, doubt);
+                        self.make_good(doubt, batch, table, &layout, token).await
+                    }
                     None => Ok(()),
                 }
             }

@@ -28,6 +28,8 @@ const BOUNDARY_LENGTH: usize = 32;
 pub(super) struct Doubt {
     /// When the first such attempt began; a server that has been up for longer has not crashed since.
     since: Instant,
+    /// A later attempt was answered with success: only the crash is to be ruled out.
+    pub(super) is_answered: bool,
     /// The rows have to be compared, and the number by which that is told from other comparisons.
     pub(super) owed: Option<u64>,
 }
@@ -38,12 +40,12 @@ pub(super) struct Doubts(Mutex<VecDeque<(String, Table, Doubt)>>);
 
 impl Doubt {
     fn new() -> Self {
-        Self { since: Instant::now(), owed: None }
+        Self { since: Instant::now(), is_answered: false, owed: None }
     }
 
     /// A doubt about an attempt that another process may have made.
     pub(super) fn inherited() -> Self {
-        Self { since: Instant::now(), owed: Some(fastrand::u64(..)) }
+        Self { owed: Some(fastrand::u64(..)), ..Self::new() }
     }
 
     /// Takes note of how long the server has been up.
