@@ -102,13 +102,14 @@ pub struct Batch {
     receipts: Vec<Receipt>,
     metadata: Option<Arc<Metadata>>,
     id: u128,
+    sent_before: bool,
 }
 
 impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(signal: Signal) -> Self {
-        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None, id: 0 }
+        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None, id: 0, sent_before: false }
     }
 
     /// Decodes an OTLP request message (`Export…ServiceRequest`) in protobuf.
@@ -128,7 +129,7 @@ impl Batch {
     pub(crate) fn from_part(part: Part) -> Self {
         let signal = part.signal();
         let parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
-        Self { signal, parts, receipts: Vec::new(), metadata: None, id: 0 }
+        Self { signal, parts, receipts: Vec::new(), metadata: None, id: 0, sent_before: false }
     }
 
     /// The batch as an OTLP request message in protobuf. What nobody changed is copied as it was received,
@@ -182,6 +183,16 @@ impl Batch {
 
     pub(crate) fn set_id(&mut self, id: u128) {
         self.id = id;
+    }
+
+    /// Whether an earlier run of the process may have sent the batch under this id, and died before the answer.
+    #[must_use]
+    pub fn may_have_been_sent(&self) -> bool {
+        self.sent_before
+    }
+
+    pub(crate) fn set_sent_before(&mut self) {
+        self.sent_before = true;
     }
 
     /// What the sender's connection said about itself, if the receiver was asked to keep it.

@@ -15,6 +15,7 @@ use watershed_config::BuildError;
 
 use crate::batch::{Batch, Record};
 use crate::context::Context;
+use crate::delivery::BatchOptions;
 use crate::outlet::Outlet;
 use crate::receipt::Receipt;
 use crate::shutdown::Shutdown;
@@ -212,6 +213,9 @@ pub trait ExporterConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static 
     const SOURCE: &'static str;
     /// Whether batches leave the machine or stay: the default of the sending queue and of the timeout.
     const REACH: Reach;
+    /// The default of `sending_queue.batch`, for far ends that suffer from small batches. It does not apply where the
+    /// sender waits for the far end.
+    const BATCH: Option<BatchOptions> = None;
     /// What `build` returns.
     type Exporter: Exporter;
 

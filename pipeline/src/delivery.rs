@@ -2,13 +2,14 @@
 //!
 //! There is one delivery per exporter and signal. Without a queue a batch is exported while its sender waits;
 //! with one, the queue takes responsibility and consumers export. Read in this order: `settings` (the options),
-//! `ledger` (what becomes of items), `queue`, `batcher`, `retry`.
+//! `ledger` (what becomes of items), `queue`, `batcher`, `reunion`, `retry`.
 
 mod batcher;
 mod durable;
 mod ledger;
 mod queue;
 mod retry;
+mod reunion;
 mod settings;
 
 use std::sync::{Arc, Mutex, PoisonError};

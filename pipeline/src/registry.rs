@@ -10,6 +10,7 @@ use crate::component::{
     Exporter, ExporterConfig, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig, State,
 };
 use crate::context::Context;
+use crate::delivery::BatchOptions;
 
 /// What every entry has: its names, its page and its settings' schema.
 #[derive(Clone, Copy)]
@@ -45,6 +46,8 @@ pub struct ExporterFactory {
     pub description: Description,
     /// Where its batches go.
     pub reach: Reach,
+    /// How its batches are merged by default.
+    pub batch: Option<BatchOptions>,
     pub(crate) parse: fn(&Section) -> Result<Box<dyn BuildExporter>, ConfigErrors>,
 }
 
@@ -72,6 +75,7 @@ pub const fn exporter<C: ExporterConfig>() -> ExporterFactory {
     ExporterFactory {
         description: describe::<C>(C::TYPE, C::ALIASES, C::SOURCE),
         reach: C::REACH,
+        batch: C::BATCH,
         parse: |section| Ok(Box::new(section.read::<C>()?)),
     }
 }

@@ -10,6 +10,7 @@
 //! | `lock` | locked by the process that uses the queue |
 //! | `00000000000000000001.seg` | a segment of records, named by its first sequence number |
 //! | `acks` | ranges of sequence numbers that were delivered |
+//! | `groups` | which records were merged, and under which id they were sent |
 //! | `quarantine/` | damaged segments, once everything readable in them is delivered |
 //! | `dead_letters/` | a queue of its own: what the far end refused for good |
 //!
@@ -18,13 +19,14 @@
 //! delivered is written down and synced.
 //!
 //! Read in this order: `record`, `payload` and `segment` (the format), `disk`, `state`, `recovery`, `writer`, `inbox` and
-//! `reader` (the two sides), `store` (what the delivery uses).
+//! `reader` (the two sides), `groups`, `store` (what the delivery uses).
 
 mod acks;
 mod dead_letters;
 mod disk;
 #[cfg(test)]
 mod faulty;
+mod groups;
 mod inbox;
 #[cfg(test)]
 mod model;
@@ -52,6 +54,7 @@ pub(crate) use dead_letters::DeadLetters;
 pub(crate) use disk::{Disk, DiskFile, OsDisk};
 #[cfg(test)]
 pub(crate) use faulty::FaultyDisk;
+pub(crate) use groups::{Group, Piece};
 pub(crate) use note::{to_batch, to_record};
 pub(crate) use options::{Fsync, StoreOptions};
 pub(crate) use payload::Encoding;

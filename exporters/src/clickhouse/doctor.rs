@@ -86,7 +86,7 @@ async fn examine_table(
     let described = session.query_raw(&format!("DESCRIBE TABLE {name}")).fetch_all::<Described>().await;
     let described = match described.map_err(sort) {
         Ok(described) => described,
-        Err(failure) if matches!(failure.code, Some(60 | 81)) && creates => {
+        Err(failure) if matches!(failure.code, Some(60 | 81)) && creates && !naming.is_foreign(table) => {
             return Ok(vec![Finding::good(format!("table {name} is not there and will be created"))]);
         }
         Err(Failure { reaction: Reaction::Elsewhere, reason, .. }) => {
@@ -94,7 +94,7 @@ async fn examine_table(
         }
         Err(failure) => return Ok(vec![Finding::problem(failure.reason)]),
     };
-    let mut findings = vec![match Layout::new(naming, table, &described) {
+    let mut findings = vec![match Layout::new(naming, table, "", &described) {
         Ok(layout) => {
             Finding::good(format!("table {name} fits: {} columns are filled", layout.columns.len()))
         }

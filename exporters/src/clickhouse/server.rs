@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -96,14 +96,19 @@ impl Servers {
         &self.connection.servers
     }
 
-    /// Sends an insert to one server after the other, until one answers.
+    /// Sends an insert to one server after the other, until one answers. The body is of the type given, if one is.
     ///
     /// # Errors
     /// The last server's answer.
-    pub(super) async fn insert(&self, parameters: &[(&str, &str)], body: &Bytes) -> Result<(), Failure> {
+    pub(super) async fn insert(
+        &self,
+        parameters: &[(&str, &str)],
+        body: &Bytes,
+        content_type: Option<&HeaderValue>,
+    ) -> Result<(), Failure> {
         let mut last = Err(Failure::unreachable("there is no server".to_owned()));
         for (index, url) in self.order() {
-            last = self.post(url, parameters, body.clone()).await;
+            last = self.post(url, parameters, body.clone(), content_type).await;
             if self.is_final(index, &last) {
                 break;
             }
@@ -139,12 +144,21 @@ impl Servers {
         order.into_iter().filter_map(with_url).collect()
     }
 
-    async fn post(&self, url: &Url, parameters: &[(&str, &str)], body: Bytes) -> Result<(), Failure> {
+    async fn post(
+        &self,
+        url: &Url,
+        parameters: &[(&str, &str)],
+        body: Bytes,
+        content_type: Option<&HeaderValue>,
+    ) -> Result<(), Failure> {
         let mut url = url.clone();
         // The last of equal names counts, so that what the configuration says comes last.
         url.query_pairs_mut().extend_pairs(parameters).extend_pairs(&self.connection.settings);
         let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&self.headers);
+        if let Some(content_type) = content_type {
+            request.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+        }
         *request.body_mut() = Some(body.into());
         let unreachable = |error: watershed_pipeline::ExportError| {
             Failure::unreachable(format!("{}: {error}", name_of(&url)))
@@ -238,7 +252,7 @@ mod tests {
     }
 
     async fn insert(servers: &Servers) -> Result<(), Failure> {
-        servers.insert(&[("query", "INSERT INTO t FORMAT Native")], &Bytes::from_static(b"block")).await
+        servers.insert(&[("query", "INSERT INTO t FORMAT Native")], &Bytes::from_static(b"block"), None).await
     }
 
     #[tokio::test]

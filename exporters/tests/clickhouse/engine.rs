@@ -1,8 +1,12 @@
 //! The exporter against the real ClickHouse engine.
 
 #[path = "../../../tests/support/clickhouse.rs"]
-#[expect(dead_code, reason = "other tests use more of it")]
 mod support;
+
+#[path = "columns.rs"]
+mod columns;
+#[path = "crash.rs"]
+mod crash;
 
 use std::time::Duration;
 

@@ -17,8 +17,8 @@ use crate::batch::Batch;
 use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::storage::{
-    AppendError, Content, DeadLetters, Encoding, Fsync, OsDisk, Record, Store, StoreOptions, Tally, Ticket,
-    to_batch, to_record,
+    AppendError, Content, DeadLetters, Encoding, Fsync, Group, OsDisk, Piece, Record, Store, StoreOptions,
+    Tally, Ticket, to_batch, to_record,
 };
 use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
 
@@ -199,7 +199,7 @@ impl Inner {
             },
         };
         let hold = Hold { queue: Arc::clone(self), ticket, abandoned: AtomicBool::new(false) };
-        Some(Load::resumed(batch, &self.ledger, Arc::new(hold)))
+        Some(Load::resumed(batch, &self.ledger, Arc::new(hold), ticket.sequence))
     }
 
     /// Keeps a record as a dead letter. What can't be kept is told and gone: it is counted as dropped anyway.
@@ -291,6 +291,21 @@ impl Queue for DurableQueue {
                 return Some(load);
             }
         }
+    }
+
+    fn separated(&self) -> Vec<Group> {
+        self.0.store.get().map(Store::take_groups).unwrap_or_default()
+    }
+
+    async fn unite(&self, pieces: Vec<Piece>) -> Option<u128> {
+        let group = Group { id: self.0.ids.next(), pieces };
+        let (inner, id) = (Arc::clone(&self.0), group.id);
+        let noted = spawn_blocking(move || inner.store.get().map(|store| store.note_group(&group))).await;
+        if let Ok(Some(Err(error))) = noted {
+            let (exporter, signal) = (&self.0.ledger.exporter, self.0.ledger.signal);
+            tracing::warn!(exporter, %signal, %error, "could not write down how a batch was merged; a crash now may send it twice");
+        }
+        Some(id)
     }
 
     fn close(&self) {

@@ -11,6 +11,7 @@ use super::settings::{SendingQueue, Sizer};
 use crate::batch::Batch;
 use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::storage::{Group, Piece};
 use crate::telemetry::Gauge;
 
 /// Where loads wait for a consumer. A durable queue stands behind the same four calls.
@@ -26,6 +27,16 @@ pub(super) trait Queue: Send + Sync + 'static {
 
     /// The oldest load; `None` once the queue is closed and empty.
     async fn take(&self) -> Option<Load>;
+
+    /// The merged batches of an earlier run, whose records the queue still has. Says so once.
+    fn separated(&self) -> Vec<Group> {
+        Vec::new()
+    }
+
+    /// Writes down what a merged batch was made of, before it is sent, and gives it an id; none if the queue has none.
+    async fn unite(&self, _pieces: Vec<Piece>) -> Option<u128> {
+        None
+    }
 
     /// Nothing more comes: consumers get what is left and then `None`.
     fn close(&self);

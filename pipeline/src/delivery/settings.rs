@@ -68,7 +68,7 @@ pub struct SendingQueue {
     pub fsync: FsyncPolicy,
     /// The period of `fsync: interval`. Default `100ms`.
     pub fsync_interval: Period,
-    /// Merges small batches and splits large ones. Off unless given.
+    /// Merges small batches and splits large ones. Off unless given, but for exporters whose page says otherwise.
     pub batch: Option<BatchOptions>,
 }
 
@@ -97,12 +97,12 @@ pub enum QueueCompression {
 }
 
 /// How batches are merged and split on their way out of the queue.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchOptions {
     /// How long the first item of a batch waits at most. Default `200ms`.
     pub flush_timeout: Period,
-    /// A batch of this size goes out at once. Default 8192.
+    /// A batch of this size goes out at once; with 1, batches go out as they come. Default 8192.
     pub min_size: usize,
     /// No batch is larger than this; `0` means no limit. Default 0.
     pub max_size: usize,
@@ -202,7 +202,11 @@ pub(crate) enum Storage {
 
 impl DeliverySettings {
     /// Takes the options out of an exporter's section, with all mistakes in them.
-    pub(crate) fn take(section: &mut Section, reach: Reach) -> (Self, Vec<ConfigError>) {
+    pub(crate) fn take(
+        section: &mut Section,
+        reach: Reach,
+        batch: Option<BatchOptions>,
+    ) -> (Self, Vec<ConfigError>) {
         let mut errors = Vec::new();
         let queue = take::<SendingQueue>(section, "sending_queue", &mut errors, SendingQueue::mistakes);
         let retry =
@@ -221,10 +225,14 @@ impl DeliverySettings {
             (None, Reach::Network { .. }) => Storage::DiskIfPossible,
             (Some(_), _) => Storage::Disk,
         };
+        let mut queue = queue.or(default_queue).filter(|queue| queue.enabled);
+        if let Some(queue) = queue.as_mut().filter(|queue| !queue.wait_for_result && queue.batch.is_none()) {
+            queue.batch = batch;
+        }
         let settings = Self {
             storage,
             directory: None,
-            queue: queue.or(default_queue).filter(|queue| queue.enabled),
+            queue,
             retry: Some(retry.unwrap_or_default()).filter(|retry| retry.enabled),
             timeout: (!timeout.is_zero()).then_some(timeout),
         };
@@ -367,7 +375,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let mut section = Section::from_text("otlp", text).unwrap();
-        let (_, errors) = DeliverySettings::take(&mut section, Reach::Local);
+        let (_, errors) = DeliverySettings::take(&mut section, Reach::Local, None);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors, expected);
         assert_eq!(section.keys().collect::<Vec<_>>(), ["endpoint"]);
@@ -399,13 +407,30 @@ mod tests {
 
     #[test]
     fn reach_decides_what_stands_in_front_by_default() {
-        let take =
-            |text: &str, reach| DeliverySettings::take(&mut Section::from_text("x", text).unwrap(), reach).0;
+        let take = |text: &str, reach| {
+            DeliverySettings::take(&mut Section::from_text("x", text).unwrap(), reach, None).0
+        };
         let network = Reach::Network { timeout: Duration::from_secs(7) };
         assert!(take("", Reach::Local).queue.is_none());
         assert!(take("sending_queue:", Reach::Local).queue.is_some());
         assert!(take("sending_queue: {enabled: false}", network).queue.is_none());
         assert_eq!(take("", network).timeout, Some(Duration::from_secs(7)));
         assert_eq!(take("timeout: 0", network).timeout, None);
+    }
+
+    #[test]
+    fn an_exporter_decides_how_batches_are_merged_unless_the_user_does() {
+        let network = Reach::Network { timeout: Duration::from_secs(7) };
+        let min_size = |text: &str| {
+            let own = BatchOptions { min_size: 77, ..BatchOptions::default() };
+            let mut section = Section::from_text("x", text).unwrap();
+            let queue = DeliverySettings::take(&mut section, network, Some(own)).0.queue;
+            queue.and_then(|queue| queue.batch).map(|batch| batch.min_size)
+        };
+        assert_eq!(min_size(""), Some(77));
+        assert_eq!(min_size("sending_queue: {num_consumers: 2}"), Some(77));
+        assert_eq!(min_size("sending_queue: {batch: {min_size: 1}}"), Some(1));
+        assert_eq!(min_size("sending_queue: {wait_for_result: true}"), None);
+        assert_eq!(min_size("sending_queue: {enabled: false}"), None);
     }
 }

@@ -54,7 +54,7 @@ impl Parts {
             exporters: each(&document.exporters, errors, |id, section| {
                 let factory = find("exporter", id, section, exporters, |factory| &factory.description)?;
                 let mut own = section.clone();
-                let (delivery, mut mistakes) = DeliverySettings::take(&mut own, factory.reach);
+                let (delivery, mut mistakes) = DeliverySettings::take(&mut own, factory.reach, factory.batch);
                 let exporter = (factory.parse)(&own)
                     .and_then(|settings| built(section, settings.build(&cx.context(Kind::Exporter, id))));
                 let exporter = exporter.map_err(|others| mistakes.extend(others)).ok();

@@ -43,7 +43,7 @@ pub fn exporters(factories: &[ExporterFactory]) -> Result<(), String> {
     check(factories.iter().flat_map(|factory| {
         settings(&factory.description, "exporters", |section| {
             let mut own = section.clone();
-            let (_, mistakes) = DeliverySettings::take(&mut own, factory.reach);
+            let (_, mistakes) = DeliverySettings::take(&mut own, factory.reach, factory.batch);
             ConfigErrors::check(mistakes)?;
             let context = context(Kind::Exporter, factory.description.type_name, &Telemetry::new())?;
             built(&own, (factory.parse)(&own)?.build(&context).map(drop))
