@@ -96,6 +96,8 @@ pub struct Parser {
 #[derive(Default)]
 pub struct Source {
     fields: Fields,
+    /// What a container's runtime wrote around the text.
+    wrapper: Fields,
     detection: Detection,
     partial: Partial,
     held: Held,

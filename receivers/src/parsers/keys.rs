@@ -119,9 +119,9 @@ pub(super) fn lift(
 ) {
     let mut lifted = Lifted::default();
     for (key, value) in entries.iter() {
+        lifted.has_logger_key |= matches!(key, "pid" | "levelname");
         let is_taken = role(key).is_some_and(|role| lifted.take(role, value, moment, layout, record));
         if !is_taken {
-            lifted.has_logger_key |= matches!(key, "pid" | "process.pid");
             record.set_attribute(key, value);
         }
     }
@@ -141,10 +141,7 @@ impl<'a> Lifted<'a> {
         match role {
             Role::Time => first(&mut self.time, || time_of(value, moment, layout)),
             Role::Instant => first(&mut self.time, || instant(value)),
-            Role::Level => {
-                self.has_logger_key = true;
-                first(&mut self.level, || level(value))
-            }
+            Role::Level => first(&mut self.level, || level(value)),
             Role::SeverityNumber => {
                 let number =
                     || i32::try_from(value.as_int()?).ok().filter(|number| (1..=24).contains(number));

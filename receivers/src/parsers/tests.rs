@@ -129,86 +129,89 @@ fn json_of_common_loggers_becomes_records() {
     }
 }
 
+/// A format, a line of it, and the record.
+const LINES: &[(&str, &str, &str)] = &[
+    (
+        "logfmt",
+        r#"time=2024-12-19T10:30:15Z level=info msg="order placed" took=12"#,
+        r#"15000ms 9/info "order placed" took=12"#,
+    ),
+    (
+        "python",
+        "2024-12-19 10:30:15 - personal_assistant.core - INFO - message",
+        r#"15000ms 9/INFO <personal_assistant.core> "message""#,
+    ),
+    ("python", "2024-12-19 10:30:15,123 - a - ERROR - x - y", r#"15123ms 17/ERROR <a> "x - y""#),
+    ("python", "WARNING:root:careful: it is hot", r#"13/WARNING <root> "careful: it is hot""#),
+    ("python", "2024-12-19 10:30:15,123 [DEBUG] a.b: x", r#"15123ms 5/DEBUG <a.b> "x""#),
+    (
+        "klog",
+        "I1219 10:30:15.123456    17 main.go:42] started up",
+        r#"15123ms 9/I "started up" thread.id=17 code.file.path="main.go" code.line.number=42"#,
+    ),
+    (
+        "log4j",
+        "10:30:15.123 [main] WARN  com.shop.Order - late",
+        r#"15123ms 13/WARN <com.shop.Order> "late" thread.name="main""#,
+    ),
+    (
+        "log4j",
+        "2024-12-19 10:30:15,123 ERROR [http-1] c.s.Order:42 - no",
+        r#"15123ms 17/ERROR <c.s.Order> "no" thread.name="http-1""#,
+    ),
+    (
+        "log4j",
+        "2024-12-19T10:30:15.123Z  INFO 99 --- [shop] [           main] c.s.Application : Started",
+        r#"15123ms 9/INFO <c.s.Application> "Started" process.pid=99 thread.name="main""#,
+    ),
+    (
+        "postgresql",
+        "2024-12-19 10:30:15.123 UTC [99] ann@shop ERROR:  relation \"x\" does not exist",
+        r#"15123ms 17/ERROR "relation \"x\" does not exist" process.pid=99 user.name="ann" db.namespace="shop""#,
+    ),
+    (
+        "access_log",
+        r#"10.0.0.1 - ann [19/Dec/2024:10:30:15 +0000] "GET /a?b=c HTTP/1.1" 200 5 "-" "curl/8""#,
+        concat!(
+            r#"15000ms "10.0.0.1 - ann [19/Dec/2024:10:30:15 +0000] \"GET /a?b=c HTTP/1.1\" 200 5 \"-\" \"curl/8\"" "#,
+            r#"client.address="10.0.0.1" user.name="ann" http.request.method="GET" url.original="/a?b=c" "#,
+            r#"network.protocol.version="1.1" http.response.status_code=200 http.response.body.size=5 user_agent.original="curl/8""#
+        ),
+    ),
+    (
+        "syslog",
+        "<34>Dec 19 10:30:15 host su[7]: failed for ann",
+        r#"15000ms 18/crit "failed for ann" syslog.facility.code=4 syslog.procid="7" resource: host.name="host" service.name="su""#,
+    ),
+    (
+        "syslog",
+        r#"<165>1 2024-12-19T10:30:15.003Z host app - ID47 [a@1 k="v\"x" l="m"][b] text"#,
+        concat!(
+            r#"15003ms 10/notice "text" syslog.facility.code=20 syslog.msgid="ID47" "#,
+            r#"syslog.structured_data={"a@1":{"k":"v\"x","l":"m"},"b":{}} resource: host.name="host" service.name="app""#
+        ),
+    ),
+    (
+        "syslog",
+        "2024-12-19T11:30:15.123456+01:00 host cron[1]: run",
+        r#"15123ms "run" syslog.procid="1" resource: host.name="host" service.name="cron""#,
+    ),
+    (
+        "{csv: {header: [time, level, msg, n]}}",
+        "2024-12-19T10:30:15Z,warn,\"a \"\"b\"\", c\",",
+        r#"15000ms 13/warn "a \"b\", c""#,
+    ),
+    (
+        r"{regex: {regex: '^(?P<level>\w+) (?P<user>\w+)?: (?P<message>.*)$'}}",
+        "info ann: hi",
+        r#"9/info "hi" user="ann""#,
+    ),
+    ("none", "2024-12-19 x", r#""2024-12-19 x""#),
+];
+
 #[test]
 fn lines_of_each_format_become_records() {
-    for (format, line, expected) in [
-        (
-            "logfmt",
-            r#"time=2024-12-19T10:30:15Z level=info msg="order placed" took=12"#,
-            r#"15000ms 9/info "order placed" took=12"#,
-        ),
-        (
-            "python",
-            "2024-12-19 10:30:15 - personal_assistant.core - INFO - message",
-            r#"15000ms 9/INFO <personal_assistant.core> "message""#,
-        ),
-        ("python", "2024-12-19 10:30:15,123 - a - ERROR - x - y", r#"15123ms 17/ERROR <a> "x - y""#),
-        ("python", "WARNING:root:careful: it is hot", r#"13/WARNING <root> "careful: it is hot""#),
-        ("python", "2024-12-19 10:30:15,123 [DEBUG] a.b: x", r#"15123ms 5/DEBUG <a.b> "x""#),
-        (
-            "klog",
-            "I1219 10:30:15.123456    17 main.go:42] started up",
-            concat!(r#"15123ms 9/I "started up" thread.id=17 code.file.path="main.go" code.line.number=42"#),
-        ),
-        (
-            "log4j",
-            "10:30:15.123 [main] WARN  com.shop.Order - late",
-            r#"15123ms 13/WARN <com.shop.Order> "late" thread.name="main""#,
-        ),
-        (
-            "log4j",
-            "2024-12-19 10:30:15,123 ERROR [http-1] c.s.Order:42 - no",
-            r#"15123ms 17/ERROR <c.s.Order> "no" thread.name="http-1""#,
-        ),
-        (
-            "log4j",
-            "2024-12-19T10:30:15.123Z  INFO 99 --- [shop] [           main] c.s.Application : Started",
-            r#"15123ms 9/INFO <c.s.Application> "Started" process.pid=99 thread.name="main""#,
-        ),
-        (
-            "postgresql",
-            "2024-12-19 10:30:15.123 UTC [99] ann@shop ERROR:  relation \"x\" does not exist",
-            r#"15123ms 17/ERROR "relation \"x\" does not exist" process.pid=99 user.name="ann" db.namespace="shop""#,
-        ),
-        (
-            "access_log",
-            r#"10.0.0.1 - ann [19/Dec/2024:10:30:15 +0000] "GET /a?b=c HTTP/1.1" 200 5 "-" "curl/8""#,
-            concat!(
-                r#"15000ms "10.0.0.1 - ann [19/Dec/2024:10:30:15 +0000] \"GET /a?b=c HTTP/1.1\" 200 5 \"-\" \"curl/8\"" "#,
-                r#"client.address="10.0.0.1" user.name="ann" http.request.method="GET" url.original="/a?b=c" "#,
-                r#"network.protocol.version="1.1" http.response.status_code=200 http.response.body.size=5 user_agent.original="curl/8""#
-            ),
-        ),
-        (
-            "syslog",
-            "<34>Dec 19 10:30:15 host su[7]: failed for ann",
-            r#"15000ms 18/crit "failed for ann" syslog.facility.code=4 syslog.procid="7" resource: host.name="host" service.name="su""#,
-        ),
-        (
-            "syslog",
-            r#"<165>1 2024-12-19T10:30:15.003Z host app - ID47 [a@1 k="v\"x" l="m"][b] text"#,
-            concat!(
-                r#"15003ms 10/notice "text" syslog.facility.code=20 syslog.msgid="ID47" "#,
-                r#"syslog.structured_data={"a@1":{"k":"v\"x","l":"m"},"b":{}} resource: host.name="host" service.name="app""#
-            ),
-        ),
-        (
-            "syslog",
-            "2024-12-19T11:30:15.123456+01:00 host cron[1]: run",
-            r#"15123ms "run" syslog.procid="1" resource: host.name="host" service.name="cron""#,
-        ),
-        (
-            "{csv: {header: [time, level, msg, n]}}",
-            "2024-12-19T10:30:15Z,warn,\"a \"\"b\"\", c\",",
-            r#"15000ms 13/warn "a \"b\", c""#,
-        ),
-        (
-            r"{regex: {regex: '^(?P<level>\w+) (?P<user>\w+)?: (?P<message>.*)$'}}",
-            "info ann: hi",
-            r#"9/info "hi" user="ann""#,
-        ),
-        ("none", "2024-12-19 x", r#""2024-12-19 x""#),
-    ] {
+    for (format, line, expected) in LINES.iter().copied() {
         check(&format!("format: {format}"), line, &[expected]);
         // Those without settings are told by the line itself.
         if !format.starts_with('{') {
@@ -428,6 +431,7 @@ fn mistakes_in_settings_say_where_and_how_to_mend_them() {
         ),
         ("operators: [{type: recombine, combine_field: body}]", "operators[0].is_first_entry: needs one of"),
         ("operators: [{type: jsn}]", "jsn"),
+        ("operators: [{type: move, regex: a}]", "operators[0].regex: is no setting of `move`; remove it"),
     ] {
         let error = compile(yaml).err().unwrap_or_default();
         assert!(error.contains(expected), "{yaml}: {error}");
