@@ -21,6 +21,7 @@ mod machine;
 mod metadata;
 pub mod otlp;
 mod outlet;
+pub mod parse;
 mod receipt;
 mod registry;
 mod shutdown;
@@ -32,7 +33,7 @@ pub mod testing;
 mod vault;
 
 pub use batch::{
-    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
+    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue, Literal,
     LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
     Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, TextPlace, Value,
 };

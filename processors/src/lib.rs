@@ -13,7 +13,6 @@ mod dedup;
 mod error_mode;
 mod filter;
 mod key;
-mod literal;
 mod memory;
 mod memory_limiter;
 mod probabilistic_sampler;
