@@ -94,7 +94,10 @@ service:
     assert!(status.success(), "{stderr}");
     assert_eq!(stdout.lines().count(), 1, "{stdout}");
     for secret in ["key-of-", "hunter2", "625ec9a8bfc54cc6"] {
-        assert!(!stderr.contains(secret) && !stdout.contains(secret) && !counted.contains(secret), "{secret}");
+        assert!(
+            !stderr.contains(secret) && !stdout.contains(secret) && !counted.contains(secret),
+            "{secret}"
+        );
     }
 }
 
@@ -163,7 +166,8 @@ service:
     );
     let gateway = start("auth_gateway.yaml", &text);
     let address = gateway.address("protocol", "grpc");
-    let identity = format!("ca_file: {ca}, cert_file: {}, key_file: {}", file("agent.pem"), file("agent.key"));
+    let identity =
+        format!("ca_file: {ca}, cert_file: {}, key_file: {}", file("agent.pem"), file("agent.key"));
     let watching = format!("filename: {}, reload_interval: 0s", file("token"));
     let agent = start_agent("auth_agent.yaml", address, &identity, &watching);
     let fixed = start_agent("auth_fixed.yaml", address, &identity, "token: first-hunter2");

@@ -32,6 +32,8 @@
 //! gRPC over HTTP/2; RFC 9110 for HTTP.
 
 mod answer;
+#[cfg(test)]
+mod auth_tests;
 mod failure;
 mod frame;
 mod grpc;
