@@ -101,6 +101,31 @@ service:
     }
 }
 
+#[test]
+fn the_example_of_a_secure_gateway_lets_in_who_has_the_token() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    write_certificates(folder.path(), &["gateway"]);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/secure-gateway.yaml");
+    let config = config_file("auth_secure-gateway.yaml", &std::fs::read_to_string(example).unwrap());
+    let settings = [
+        "receivers.otlp.protocols.grpc.endpoint=127.0.0.1:0",
+        "receivers.otlp.protocols.http.endpoint=127.0.0.1:0",
+        "service.telemetry.metrics.readers=[{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]",
+    ];
+    let variables = [
+        ("GATEWAY_TOKEN", "first-hunter2"),
+        ("CERT_FILE", &file("gateway.pem")),
+        ("KEY_FILE", &file("gateway.key")),
+    ];
+    let gateway = Running::start_with(&config, &settings, &variables);
+    let (address, tls) = (gateway.address("protocol", "grpc"), format!("ca_file: {}", file("ca.pem")));
+    let right = start_agent("auth_right.yaml", address, &tls, "token: first-hunter2");
+    let wrong = start_agent("auth_wrong.yaml", address, &tls, "token: other");
+    assert_eq!(post(right.address("protocol", "http"), "").0, 200);
+    assert_eq!(post(wrong.address("protocol", "http"), "").0, 400);
+}
+
 /// An authority, and what it has signed: `ca.pem`, and a certificate and key for each name.
 fn write_certificates(folder: &Path, names: &[&str]) {
     let mut params = CertificateParams::default();

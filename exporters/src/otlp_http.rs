@@ -321,6 +321,7 @@ mod tests {
         ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
     };
     use prost::Message as _;
+    use watershed_pipeline::{ClientAuthenticator, Extension};
 
     fn build(yaml: &str) -> Result<OtlpHttp, String> {
         let section = Section::from_text("otlp_http", yaml).unwrap();
@@ -419,6 +420,28 @@ mod tests {
             after: Some(Duration::from_secs(3)),
         };
         assert_eq!(exporter.export(&testing::logs(2)).await, Err(expected));
+    }
+
+    #[tokio::test]
+    async fn the_extension_says_who_we_are() {
+        struct Badge;
+        impl ClientAuthenticator for Badge {
+            fn header(&self) -> Result<(String, Secret), String> {
+                Ok(("authorization".to_owned(), Secret::new("Bearer hunter2")))
+            }
+        }
+        let extension = Extension::new().with_client_authenticator(Arc::new(Badge));
+        let extensions = Extensions::default().with("badge".parse().unwrap(), extension);
+        let cx = testing::context("otlp_http").with_extensions(Arc::new(extensions));
+        let mut server = testing::server(Reply::ok(Bytes::new())).await;
+        let yaml = format!("{{endpoint: '{}', auth: {{authenticator: badge}}}}", server.url());
+        let config: Config = Section::from_text("otlp_http", &yaml).unwrap().read().unwrap();
+        ExporterConfig::build(&config, &cx).unwrap().export(&testing::logs(1)).await.unwrap();
+        assert_eq!(server.received().await.header("authorization"), "Bearer hunter2");
+        assert_eq!(
+            build(&yaml).err().unwrap(),
+            "auth.authenticator: the extension `badge` is not configured; add one under `extensions`"
+        );
     }
 
     #[tokio::test]

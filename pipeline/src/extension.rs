@@ -162,7 +162,7 @@ impl Extensions {
         }
         let suitable = self.0.iter().filter(|(_, state)| match state {
             State::On(extension) | State::Off(extension) => pick(extension).is_some(),
-            State::Broken => true,
+            State::Broken => false,
         });
         let names: Vec<String> = suitable.map(|(id, _)| id.to_string()).take(SHOWN_MAX).collect();
         let near = suggest(&id.to_string(), names.iter().map(String::as_str));
@@ -219,7 +219,7 @@ mod tests {
         check_refused(
             &extensions,
             "plain",
-            "the extension `plain` is no authenticator for servers; use one of: broken, keys/a, keys/off",
+            "the extension `plain` is no authenticator for servers; use one of: keys/a, keys/off",
         );
         assert!(extensions.client_authenticator(&id("keys/a")).is_err());
         assert_eq!(extensions.storage(&id("keys/a")), Ok(PathBuf::from("/q")));

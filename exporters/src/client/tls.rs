@@ -89,7 +89,7 @@ impl Tls {
             let verifier = Arc::new(Verifier::new(Belief::All, &provider));
             builder.dangerous().with_custom_certificate_verifier(verifier)
         } else {
-            builder.dangerous().with_custom_certificate_verifier(self.verifier(provider)?)
+            builder.dangerous().with_custom_certificate_verifier(self.verifier(&provider)?)
         };
         match self.identity()? {
             Some((certificates, key)) => builder
@@ -114,9 +114,9 @@ impl Tls {
         Ok(wanted.map(|(_, version)| version).collect())
     }
 
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
         let roots = Arc::new(self.roots()?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| BuildError::at("tls", error.to_string()))?;
         let Some(name) = &self.server_name_override else { return Ok(verifier) };
@@ -126,7 +126,7 @@ impl Tls {
                 format!("`{name}` is neither a host name nor an IP address"),
             )
         })?;
-        Ok(Arc::new(Verifier::new(Belief::OtherName(name, verifier), &provider)))
+        Ok(Arc::new(Verifier::new(Belief::OtherName(name, verifier), provider)))
     }
 
     fn roots(&self) -> Result<RootCertStore, BuildError> {
