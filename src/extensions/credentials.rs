@@ -71,10 +71,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(scheme: &str, value: &str, expected: Result<&[u8], AuthError>) {
+    fn check(scheme: &str, value: &str, expected: Result<&[u8], &AuthError>) {
         let place = Place::new("Authorization", scheme).unwrap();
         let sent = Sent("authorization", value.to_owned());
-        assert_eq!(place.find(&sent), expected, "{scheme}: {value}");
+        assert_eq!(place.find(&sent).as_ref().map(|found| *found), expected, "{scheme}: {value}");
     }
 
     #[test]
@@ -82,10 +82,10 @@ mod tests {
         check("Bearer", "Bearer abc", Ok(b"abc"));
         check("Bearer", "bearer  abc ", Ok(b"abc"));
         check("", "Bearer abc", Ok(b"Bearer abc"));
-        check("Bearer", "Bearerabc", Err(AuthError::Invalid));
-        check("Bearer", "Basic abc", Err(AuthError::Invalid));
-        check("Bearer", "é", Err(AuthError::Invalid));
-        check("Bearer", " ", Err(AuthError::Missing { header: "authorization".to_owned() }));
+        check("Bearer", "Bearerabc", Err(&AuthError::Invalid));
+        check("Bearer", "Basic abc", Err(&AuthError::Invalid));
+        check("Bearer", "é", Err(&AuthError::Invalid));
+        check("Bearer", " ", Err(&AuthError::Missing { header: "authorization".to_owned() }));
     }
 
     #[test]
