@@ -1,12 +1,13 @@
 //! From a checked document and the known components to a graph that can run, or to all mistakes at once.
 //!
 //! Building binds nothing and connects to nothing. Every configured component is parsed and built, also those that
-//! no pipeline uses, so that a mistake shows before it matters. Read on in `parts` (settings become components),
+//! no pipeline uses, so that a mistake shows before it matters. Read on in `extensions`, `parts` (settings become components),
 //! `topology` (who feeds whom), `assembly` (pipelines with their lanes) and `diagram`.
 
 mod assembly;
 mod audit;
 mod diagram;
+mod extensions;
 mod parts;
 mod topology;
 
@@ -24,6 +25,7 @@ use crate::budget::Budget;
 use crate::component::{Exporter, Receiver, Refusal};
 use crate::context::{Context, Shared};
 use crate::delivery::Delivery;
+use crate::extension::Extensions;
 use crate::lanes::{Pipeline, submit};
 use crate::lifecycle::Lifecycle;
 use crate::outlet::{Outlet, Target};
@@ -79,6 +81,7 @@ pub struct Graph {
     pub(crate) shutdown_timeout: Duration,
     /// Where processors leave what they hold at a stop.
     pub(crate) vault: Option<Arc<Vault>>,
+    extensions: Arc<Extensions>,
     diagram: String,
     warnings: Vec<ConfigWarning>,
 }
@@ -96,11 +99,22 @@ impl Graph {
     /// Returns all mistakes of all components, each with its place.
     pub fn build(document: &Document, registry: &Registry, cx: &Environment) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
+        // Extensions come first: all other components may ask for one by its id.
+        let extensions = Arc::new(extensions::build(document, registry, cx, &mut errors));
+        let mut shared = Shared::clone(&cx.shared);
+        shared.insert(Arc::clone(&extensions));
+        let cx = &Environment { shared: Arc::new(shared), ..cx.clone() };
         let parts = parts::Parts::build(document, registry, cx, &mut errors);
         let topology = topology::Topology::new(document, &mut errors);
         audit::check(document, &parts, &mut errors);
         ConfigErrors::check(errors)?;
-        assembly::assemble(parts, &topology, document, cx)
+        assembly::assemble(parts, &topology, document, cx, extensions)
+    }
+
+    /// What components may name by id, for those who build one of them once more to examine it.
+    #[must_use]
+    pub fn extensions(&self) -> &Arc<Extensions> {
+        &self.extensions
     }
 
     /// The pipelines as a Mermaid flow chart, with what branches, joins and is derived.

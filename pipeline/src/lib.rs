@@ -2,9 +2,10 @@
 //!
 //! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
 //! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `lanes.rs`, `delivery.rs`,
-//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
+//! `engine.rs`; then, when you need them, `extension.rs`, `auth.rs`, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
 //! components (feature `testing`).
 
+mod auth;
 mod batch;
 mod budget;
 pub mod calendar;
@@ -13,6 +14,7 @@ mod condition;
 mod context;
 mod delivery;
 mod engine;
+mod extension;
 mod graph;
 pub mod json_text;
 mod lanes;
@@ -32,6 +34,10 @@ mod telemetry;
 pub mod testing;
 mod vault;
 
+pub use auth::{
+    AuthError, AuthSettings, ClientAuthenticator, HashedKeys, Identity, KeyDigest, RequestHeaders,
+    ServerAuthenticator,
+};
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue, Literal,
     LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
@@ -52,13 +58,15 @@ pub use delivery::{
     Sizer,
 };
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
+pub use extension::{Extension, ExtensionConfig, Extensions};
 pub use graph::{Environment, Graph};
 pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use receipt::Fate;
 pub use registry::{
-    Description, ExporterFactory, ProcessorFactory, ReceiverFactory, Registry, exporter, processor, receiver,
+    Description, ExporterFactory, ExtensionFactory, ProcessorFactory, ReceiverFactory, Registry, exporter,
+    extension, processor, receiver,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;

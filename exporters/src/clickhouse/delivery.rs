@@ -124,8 +124,8 @@ impl Delivery {
             Ok(()) => {
                 self.has_worked.store(true, Ordering::Relaxed);
                 match doubt {
-                    Some(doubt) => {
-                        let doubt = Doubt { is_answered: true, ..doubt };
+                    Some(mut doubt) => {
+                        doubt.is_answered = true;
                         self.doubts.update(token, table, doubt);
                         self.make_good(doubt, batch, table, &layout, token).await
                     }

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, Endpoint, Period};
-use watershed_pipeline::{Signal, StartError};
+use watershed_pipeline::{AuthSettings, Signal, StartError};
 
 use super::{grpc, http as over_http};
 use crate::server::compression::Encoding;
@@ -40,9 +40,9 @@ pub(crate) struct GrpcSettings {
     read_buffer_size: u64,
     /// Accepted for files of the Collector, and without effect.
     write_buffer_size: u64,
-    /// Not available yet.
-    auth: Option<NotAvailable>,
-    /// Not available yet.
+    /// Who may send: names an extension that checks the credentials of each request. Default none: everybody.
+    pub(super) auth: Option<AuthSettings>,
+    /// Not available: memory is admitted before a body is read without a middleware.
     middlewares: Option<NotAvailable>,
 }
 
@@ -89,9 +89,9 @@ pub(crate) struct HttpSettings {
     keep_alives_enabled: bool,
     /// Connections at a time; further ones wait. Default 10000.
     max_connections: usize,
-    /// Not available yet.
-    auth: Option<NotAvailable>,
-    /// Not available yet.
+    /// Who may send: names an extension that checks the credentials of each request. Default none: everybody.
+    pub(super) auth: Option<AuthSettings>,
+    /// Not available: memory is admitted before a body is read without a middleware.
     middlewares: Option<NotAvailable>,
 }
 
