@@ -31,7 +31,6 @@
 //! gRPC over HTTP/2; RFC 9110 for HTTP.
 
 mod answer;
-mod failure;
 mod frame;
 mod grpc;
 mod http;
@@ -52,7 +51,8 @@ use watershed_pipeline::{Context, Kind, Outlet, Receiver, ReceiverConfig, RunErr
 use self::grpc::Grpc;
 use self::http::Http;
 use self::intake::Intake;
-use self::settings::{GrpcSettings, HttpSettings, Listening};
+use self::settings::{GrpcSettings, HttpSettings};
+use crate::server::settings::Listening;
 use crate::server::{Server, Service};
 
 /// Settings of the receiver.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use watershed_pipeline::{Batch, Budget, Context, Outlet, Reservation, Signal};
 
-use super::failure::{Failure, Failures, Kind};
+use crate::server::failure::{Failure, Failures, Kind};
 use crate::server::metadata::metadata;
 
 /// The way from a message to the pipelines.

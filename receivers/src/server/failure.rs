@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use watershed_pipeline::{BudgetExceeded, Context, Counter, Refusal, Signal, Unit};
 
-use crate::server::body::BodyError;
-use crate::server::compression::DecompressError;
+use super::body::BodyError;
+use super::compression::DecompressError;
 
 /// When to try again if nobody knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -155,6 +155,11 @@ impl From<Refusal> for Failure {
             Refusal::Final { reason } => Self::new(Kind::Rejected, reason),
         }
     }
+}
+
+/// A time to wait as `Retry-After` has it: whole seconds, rounded up, since less would be too early.
+pub(crate) fn whole_seconds(after: Duration) -> u64 {
+    after.as_secs() + u64::from(after.subsec_nanos() > 0)
 }
 
 /// Counts failed requests by kind.
