@@ -7,6 +7,7 @@ use std::sync::Arc;
 use watershed_config::ComponentId;
 
 use crate::budget::Budget;
+use crate::extension::Extensions;
 use crate::telemetry::{Counter, Gauge, Kind, Telemetry, Unit};
 
 /// All that a component gets when it is built. There are no statics: whatever is shared comes through here.
@@ -20,7 +21,7 @@ pub struct Context {
 }
 
 /// Things opened once and shared by type: a store, a table of names.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Shared(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
 impl Shared {
@@ -79,6 +80,12 @@ impl Context {
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// The extensions of the configuration, which the settings of components name by id.
+    #[must_use]
+    pub fn extensions(&self) -> Arc<Extensions> {
+        self.shared().unwrap_or_default()
     }
 
     /// A thing that the program opened once and shares by type.

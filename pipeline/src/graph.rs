@@ -1,11 +1,12 @@
 //! From a checked document and the known components to a graph that can run, or to all mistakes at once.
 //!
 //! Building binds nothing and connects to nothing. Every configured component is parsed and built, also those that
-//! no pipeline uses, so that a mistake shows before it matters. Read on in `parts` (settings become components),
+//! no pipeline uses, so that a mistake shows before it matters. Read on in `extensions`, `parts` (settings become components),
 //! `topology` (who feeds whom), `assembly` (pipelines with their lanes) and `diagram`.
 
 mod assembly;
 mod diagram;
+mod extensions;
 mod parts;
 mod topology;
 
@@ -91,6 +92,11 @@ impl Graph {
     /// Returns all mistakes of all components, each with its place.
     pub fn build(document: &Document, registry: &Registry, cx: &Environment) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
+        // Extensions come first: all other components may ask for one by its id.
+        let extensions = Arc::new(extensions::build(document, registry, cx, &mut errors));
+        let mut shared = Shared::clone(&cx.shared);
+        shared.insert(Arc::clone(&extensions));
+        let cx = &Environment { shared: Arc::new(shared), ..cx.clone() };
         let parts = parts::Parts::build(document, registry, cx, &mut errors);
         let topology = topology::Topology::new(document, &mut errors);
         ConfigErrors::check(errors)?;

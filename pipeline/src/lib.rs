@@ -2,9 +2,10 @@
 //!
 //! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
 //! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `lanes.rs`, `delivery.rs`,
-//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
+//! `engine.rs`; then, when you need them, `extension.rs`, `auth.rs`, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
 //! components (feature `testing`).
 
+mod auth;
 mod batch;
 mod budget;
 mod component;
@@ -12,6 +13,7 @@ mod condition;
 mod context;
 mod delivery;
 mod engine;
+mod extension;
 mod graph;
 pub mod json_text;
 mod lanes;
@@ -30,6 +32,10 @@ mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use auth::{
+    AuthError, AuthSettings, ClientAuthenticator, HashedKeys, Identity, KeyDigest, RequestHeaders,
+    ServerAuthenticator,
+};
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
     LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
@@ -49,12 +55,14 @@ pub use delivery::{
     BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer,
 };
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
+pub use extension::{Extension, ExtensionConfig, Extensions};
 pub use graph::{Environment, Graph};
 pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
 pub use registry::{
-    Description, ExporterFactory, ProcessorFactory, ReceiverFactory, Registry, exporter, processor, receiver,
+    Description, ExporterFactory, ExtensionFactory, ProcessorFactory, ReceiverFactory, Registry, exporter,
+    extension, processor, receiver,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;

@@ -1,7 +1,7 @@
 //! The list of components that a program knows, and how a settings type becomes an entry of that list.
 //!
 //! There is no discovery: each component crate has a visible list `ALL`, and a custom program adds its own
-//! entries with [`Registry::with_processor`] and its two siblings.
+//! entries with [`Registry::with_processor`] and its siblings.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use watershed_config::{BuildError, ConfigErrors, Section};
@@ -10,6 +10,7 @@ use crate::component::{
     Exporter, ExporterConfig, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig, State,
 };
 use crate::context::Context;
+use crate::extension::{Extension, ExtensionConfig};
 
 /// What every entry has: its names, its page and its settings' schema.
 #[derive(Clone, Copy)]
@@ -48,6 +49,14 @@ pub struct ExporterFactory {
     pub(crate) parse: fn(&Section) -> Result<Box<dyn BuildExporter>, ConfigErrors>,
 }
 
+/// An entry of the list of extensions.
+#[derive(Clone, Copy)]
+pub struct ExtensionFactory {
+    /// Names, page and schema.
+    pub description: Description,
+    pub(crate) parse: fn(&Section) -> Result<Box<dyn BuildExtension>, ConfigErrors>,
+}
+
 /// Makes the entry of a receiver from its settings type.
 #[must_use]
 pub const fn receiver<C: ReceiverConfig>() -> ReceiverFactory {
@@ -72,6 +81,15 @@ pub const fn exporter<C: ExporterConfig>() -> ExporterFactory {
     ExporterFactory {
         description: describe::<C>(C::TYPE, C::ALIASES, C::SOURCE),
         reach: C::REACH,
+        parse: |section| Ok(Box::new(section.read::<C>()?)),
+    }
+}
+
+/// Makes the entry of an extension from its settings type.
+#[must_use]
+pub const fn extension<C: ExtensionConfig>() -> ExtensionFactory {
+    ExtensionFactory {
+        description: describe::<C>(C::TYPE, C::ALIASES, C::SOURCE),
         parse: |section| Ok(Box::new(section.read::<C>()?)),
     }
 }
@@ -112,17 +130,23 @@ pub struct Registry {
     receivers: Vec<ReceiverFactory>,
     processors: Vec<ProcessorFactory>,
     exporters: Vec<ExporterFactory>,
+    extensions: Vec<ExtensionFactory>,
 }
 
 impl Registry {
-    /// Makes a registry from the lists of the component crates.
+    /// Makes a registry from the lists of the component crates, without extensions.
     #[must_use]
     pub fn new(
         receivers: &[ReceiverFactory],
         processors: &[ProcessorFactory],
         exporters: &[ExporterFactory],
     ) -> Self {
-        Self { receivers: receivers.into(), processors: processors.into(), exporters: exporters.into() }
+        Self {
+            receivers: receivers.into(),
+            processors: processors.into(),
+            exporters: exporters.into(),
+            extensions: Vec::new(),
+        }
     }
 
     /// Adds a receiver; it wins over an earlier one of the same name.
@@ -146,6 +170,13 @@ impl Registry {
         self
     }
 
+    /// Adds an extension; it wins over an earlier one of the same name.
+    #[must_use]
+    pub fn with_extension(mut self, factory: ExtensionFactory) -> Self {
+        self.extensions.insert(0, factory);
+        self
+    }
+
     /// The receivers, in the order of the manual.
     #[must_use]
     pub fn receivers(&self) -> &[ReceiverFactory] {
@@ -163,6 +194,12 @@ impl Registry {
     pub fn exporters(&self) -> &[ExporterFactory] {
         &self.exporters
     }
+
+    /// The extensions, in the order of the manual.
+    #[must_use]
+    pub fn extensions(&self) -> &[ExtensionFactory] {
+        &self.extensions
+    }
 }
 
 /// A parsed settings value that can make its receiver.
@@ -179,6 +216,11 @@ pub(crate) trait BuildProcessor: Send + Sync {
 /// A parsed settings value that can make its exporter.
 pub(crate) trait BuildExporter: Send + Sync {
     fn build(&self, cx: &Context) -> Result<Box<dyn Exporter>, BuildError>;
+}
+
+/// A parsed settings value that can make its extension.
+pub(crate) trait BuildExtension: Send + Sync {
+    fn build(&self, cx: &Context) -> Result<Extension, BuildError>;
 }
 
 impl<C: ReceiverConfig> BuildReceiver for C {
@@ -200,5 +242,11 @@ impl<C: ProcessorConfig> BuildProcessor for C {
 impl<C: ExporterConfig> BuildExporter for C {
     fn build(&self, cx: &Context) -> Result<Box<dyn Exporter>, BuildError> {
         Ok(Box::new(ExporterConfig::build(self, cx)?))
+    }
+}
+
+impl<C: ExtensionConfig> BuildExtension for C {
+    fn build(&self, cx: &Context) -> Result<Extension, BuildError> {
+        ExtensionConfig::build(self, cx)
     }
 }

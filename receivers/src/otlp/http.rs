@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -13,6 +13,7 @@ use watershed_pipeline::{Reservation, Signal};
 
 use super::answer;
 use super::intake::Intake;
+use crate::server::auth::Guard;
 use crate::server::body::{BodyError, discard, read};
 use crate::server::compression::{Encoding, decompress};
 use crate::server::cors::Cors;
@@ -111,6 +112,9 @@ impl Http {
         match failure.kind {
             Kind::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
             Kind::Encoding => drop(headers.insert(ACCEPT_ENCODING, self.rules.encodings.list())),
+            Kind::CredentialsMissing | Kind::CredentialsInvalid => {
+                headers.extend(self.intake.guard.challenge().map(|value| (WWW_AUTHENTICATE, value.clone())));
+            }
             _ => {}
         }
         // What was not read of the body would be taken for the next request.
@@ -126,7 +130,9 @@ impl Http {
         body: &mut Incoming,
         client: SocketAddr,
     ) -> Result<(Signal, Format), Failure> {
+        let identity = self.intake.guard.admit(parts).await?;
         let signal = self.signal(parts.uri.path())?;
+        Guard::permit(&identity, signal)?;
         if parts.method != Method::POST {
             let text = format!("the method `{}` is not supported; use POST", parts.method);
             return Err(Failure::new(Kind::Method, text));
@@ -144,7 +150,8 @@ impl Http {
             Format::Protobuf => bytes,
             Format::Json => self.protobuf_of(signal, &bytes, &mut reservation)?,
         };
-        self.intake.deliver(signal, message, reservation, &parts.headers, client).await?;
+        let metadata = self.intake.guard.metadata(&parts.headers, client, &identity);
+        self.intake.deliver(signal, message, reservation, metadata).await?;
         Ok((signal, format))
     }
 

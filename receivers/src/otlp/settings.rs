@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, Endpoint, Period};
-use watershed_pipeline::Signal;
+use watershed_pipeline::{AuthSettings, Signal};
 
 use super::{grpc, http as over_http};
 use crate::server::cors::{Cors, CorsSettings};
@@ -41,9 +41,9 @@ pub(crate) struct GrpcSettings {
     read_buffer_size: u64,
     /// Accepted for files of the Collector, and without effect.
     write_buffer_size: u64,
-    /// Not available yet.
-    auth: Option<NotAvailable>,
-    /// Not available yet.
+    /// Who may send: names an extension that checks the credentials of each request. Default none: everybody.
+    pub(super) auth: Option<AuthSettings>,
+    /// Not available: memory is admitted before a body is read without a middleware.
     middlewares: Option<NotAvailable>,
 }
 
@@ -90,9 +90,9 @@ pub(crate) struct HttpSettings {
     keep_alives_enabled: bool,
     /// Connections at a time; further ones wait. Default 10000.
     max_connections: usize,
-    /// Not available yet.
-    auth: Option<NotAvailable>,
-    /// Not available yet.
+    /// Who may send: names an extension that checks the credentials of each request. Default none: everybody.
+    pub(super) auth: Option<AuthSettings>,
+    /// Not available: memory is admitted before a body is read without a middleware.
     middlewares: Option<NotAvailable>,
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use http::StatusCode;
-use watershed_pipeline::{BudgetExceeded, Context, Counter, Refusal, Signal, Unit};
+use watershed_pipeline::{AuthError, BudgetExceeded, Context, Counter, Refusal, Signal, Unit};
 
 use super::body::BodyError;
 use super::compression::DecompressError;
@@ -50,11 +50,19 @@ pub(crate) enum Kind {
     NoPipeline,
     /// The client went away.
     Broken,
+    /// There are no credentials.
+    CredentialsMissing,
+    /// The credentials are not valid.
+    CredentialsInvalid,
+    /// Too many credentials are being checked.
+    CredentialsBusy,
+    /// The credentials are valid and do not suffice.
+    Forbidden,
 }
 
 impl Kind {
     /// All kinds, in order.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 16] = [
         Self::Memory,
         Self::Busy,
         Self::Slow,
@@ -67,6 +75,10 @@ impl Kind {
         Self::Path,
         Self::NoPipeline,
         Self::Broken,
+        Self::CredentialsMissing,
+        Self::CredentialsInvalid,
+        Self::CredentialsBusy,
+        Self::Forbidden,
     ];
 
     /// The HTTP status, the gRPC code (`google.rpc.Code`) and the label of the counter.
@@ -87,6 +99,10 @@ impl Kind {
             Self::Path => (StatusCode::NOT_FOUND, 12, "path"),
             Self::NoPipeline => (StatusCode::NOT_FOUND, 12, "no_pipeline"),
             Self::Broken => (StatusCode::BAD_REQUEST, 1, "broken"),
+            Self::CredentialsMissing => (StatusCode::UNAUTHORIZED, 16, "credentials_missing"),
+            Self::CredentialsInvalid => (StatusCode::UNAUTHORIZED, 16, "credentials_invalid"),
+            Self::CredentialsBusy => (StatusCode::SERVICE_UNAVAILABLE, 14, "credentials_busy"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, 7, "forbidden"),
         }
     }
 
@@ -148,6 +164,17 @@ impl From<DecompressError> for Failure {
     }
 }
 
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing { .. } => Self::new(Kind::CredentialsMissing, error),
+            AuthError::Invalid => Self::new(Kind::CredentialsInvalid, error),
+            AuthError::Forbidden { .. } => Self::new(Kind::Forbidden, error),
+            AuthError::Busy => Self::passing(Kind::CredentialsBusy, error, None),
+        }
+    }
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -163,7 +190,7 @@ pub(crate) fn whole_seconds(after: Duration) -> u64 {
 }
 
 /// Counts failed requests by kind.
-pub(crate) struct Failures([Counter; 12]);
+pub(crate) struct Failures([Counter; Kind::ALL.len()]);
 
 impl Failures {
     /// Makes the counters of a receiver.

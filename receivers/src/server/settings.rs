@@ -146,14 +146,14 @@ impl JsonSchema for NotAvailable {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["null", "array"], "maxItems": 0, "description": "Not available yet." })
+        json_schema!({ "type": ["null", "array"], "maxItems": 0, "description": "Not available." })
     }
 }
 
 struct OnlyEmpty;
 
 fn not_available<E: Error>() -> E {
-    E::custom("is not available yet; remove it, and put a proxy in front if clients must prove who they are")
+    E::custom("is not available; remove it: memory is admitted before a body is read without it")
 }
 
 impl<'de> Visitor<'de> for OnlyEmpty {
