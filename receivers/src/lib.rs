@@ -6,13 +6,16 @@
 //! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), then one file per receiver.
 //! Beside the list, a receiver that listens offers a check of its ports.
 
+mod http;
 pub mod otlp;
 mod server;
+#[cfg(test)]
+mod testing;
 
 use watershed_pipeline::{ReceiverFactory, receiver};
 
 /// Every receiver, in the order of the reference manual.
-pub static ALL: &[ReceiverFactory] = &[receiver::<otlp::Config>()];
+pub static ALL: &[ReceiverFactory] = &[receiver::<http::Config>(), receiver::<otlp::Config>()];
 
 #[cfg(test)]
 mod tests {

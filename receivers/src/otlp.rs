@@ -263,7 +263,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_collector_are_read() {
-        let yaml = "protocols:\n  grpc:\n  http:\n    compression_algorithms: ['', gzip]\n    middlewares: []\n";
+        let yaml =
+            "protocols:\n  grpc:\n  http:\n    compression_algorithms: ['', gzip]\n    middlewares: []\n";
         let config: Config = Section::from_text("otlp", yaml).unwrap().read().unwrap();
         assert!(config.protocols.grpc.is_some() && config.protocols.http.is_some());
         refused(

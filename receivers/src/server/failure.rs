@@ -58,11 +58,17 @@ pub(crate) enum Kind {
     CredentialsBusy,
     /// The credentials are valid and do not suffice.
     Forbidden,
+    /// A page of this origin may not send.
+    Origin,
+    /// The credentials were used too often.
+    Rate,
+    /// There are more records than allowed.
+    TooManyRecords,
 }
 
 impl Kind {
     /// All kinds, in order.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 19] = [
         Self::Memory,
         Self::Busy,
         Self::Slow,
@@ -79,6 +85,9 @@ impl Kind {
         Self::CredentialsInvalid,
         Self::CredentialsBusy,
         Self::Forbidden,
+        Self::Origin,
+        Self::Rate,
+        Self::TooManyRecords,
     ];
 
     /// The HTTP status, the gRPC code (`google.rpc.Code`) and the label of the counter.
@@ -103,12 +112,20 @@ impl Kind {
             Self::CredentialsInvalid => (StatusCode::UNAUTHORIZED, 16, "credentials_invalid"),
             Self::CredentialsBusy => (StatusCode::SERVICE_UNAVAILABLE, 14, "credentials_busy"),
             Self::Forbidden => (StatusCode::FORBIDDEN, 7, "forbidden"),
+            Self::Origin => (StatusCode::FORBIDDEN, 7, "origin"),
+            Self::Rate => (StatusCode::TOO_MANY_REQUESTS, 8, "rate"),
+            Self::TooManyRecords => (StatusCode::PAYLOAD_TOO_LARGE, 8, "too_many_records"),
         }
     }
 
     /// The status over HTTP.
     pub(crate) const fn http(self) -> StatusCode {
         self.answer().0
+    }
+
+    /// The name of the kind, which is the label of its counter.
+    pub(crate) const fn label(self) -> &'static str {
+        self.answer().2
     }
 
     /// The code over gRPC, and in the body over HTTP.
@@ -196,7 +213,7 @@ impl Failures {
     /// Makes the counters of a receiver.
     pub(crate) fn new(cx: &Context) -> Self {
         Self(Kind::ALL.map(|kind| {
-            let (_, _, reason) = kind.answer();
+            let reason = kind.label();
             let help = "Requests that were not accepted; the client was told.";
             cx.labelled_counter("refused_requests", Unit::Requests, help, &[("reason", reason)])
         }))
