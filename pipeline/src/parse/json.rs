@@ -15,7 +15,7 @@
 mod nested;
 mod scan;
 
-use super::fields::{Entries, Fields, Held};
+use super::fields::{Entries, Fields, Held, Place};
 use scan::{Scanner, Token};
 
 /// How deep objects and lists may nest. Half of what OTLP allows, which counts entries as well.
@@ -82,6 +82,14 @@ pub fn read_first<'a>(text: &'a str, fields: &'a mut Fields) -> Result<(Entries<
     }
     let length = reader.scanner.at();
     Ok((fields.entries(text), length))
+}
+
+/// A text in quotes at a byte of a line, and where it ends.
+pub(super) fn quoted(line: &str, at: usize, own: &mut Vec<u8>) -> Option<(Place, usize)> {
+    let mut scanner = Scanner::new(line);
+    scanner.at = at;
+    let place = scanner.quoted(own).ok()?;
+    Some((place, scanner.at))
 }
 
 struct Reader<'a, 'l> {
