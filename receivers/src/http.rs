@@ -19,15 +19,21 @@
 mod client;
 mod content;
 mod correlation;
+mod datadog;
+mod elastic;
 mod fault;
 mod flat;
+mod fluent;
 mod items;
 mod keys;
+mod loki;
+mod mapping;
 mod preset;
 mod rate;
 mod records;
 mod rules;
 mod service;
+mod splunk;
 mod stamp;
 
 use std::collections::BTreeMap;

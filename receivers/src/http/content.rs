@@ -37,6 +37,13 @@ pub(super) enum Content {
     Protobuf,
 }
 
+impl Content {
+    /// JSON for what looked like text, where nothing else can be meant.
+    pub(super) fn or_json(self) -> Self {
+        if self == Self::Text { Self::Json } else { self }
+    }
+}
+
 impl Declared {
     /// Reads the content type; its parameters, such as a charset, do not matter.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Failure> {

@@ -115,7 +115,7 @@ fn traceparent(text: &[u8]) -> Option<Trace> {
 }
 
 /// Reads exactly two hexadecimal digits a byte.
-fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+pub(super) fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     if text.len() != 2 * N {
         return None;
     }

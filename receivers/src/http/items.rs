@@ -16,7 +16,7 @@ pub(super) struct Item<'a> {
     /// Its keys and values.
     pub(super) entries: Entries<'a>,
     /// Where it begins.
-    pub(super) position: Spot<'a>,
+    pub(super) spot: Spot<'a>,
 }
 
 /// A byte of a text. Its line is counted only when somebody asks for it.
@@ -122,7 +122,7 @@ fn sequence(
                 let line = text.get(at..end).unwrap_or_default();
                 let read = json::read_first(line, fields);
                 let (entries, length) = read.map_err(|error| wrong(error.reason, at + error.offset))?;
-                let item = Item { entries, position: Spot::new(text, at) };
+                let item = Item { entries, spot: Spot::new(text, at) };
                 take(records, item).map_err(Stop::Fault)?;
                 (if list == List::Outside { list } else { List::AfterItem }, at + length)
             }

@@ -238,6 +238,9 @@ mod tests {
             "origins": ["https://shop.example"], "rate": {"requests_per_second": 1, "burst": 2}}"#;
         let keys = keys(&format!("[{rules}]")).unwrap();
         let shop = [("x-api-key", KEY), ("origin", "https://shop.example")];
+        let headers: HeaderMap = shop.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        let splunk = keys.check(&headers, "", Preset::Splunk, Instant::now());
+        assert_eq!(splunk.unwrap_err().kind, Kind::Forbidden);
         assert_eq!(check(&keys, &[("x-api-key", KEY)], ""), Err(Kind::Origin));
         assert_eq!(check(&keys, &[shop[0], ("origin", "https://evil.example")], ""), Err(Kind::Origin));
         assert_eq!([(); 3].map(|()| check(&keys, &shop, "")), [Ok(()), Ok(()), Err(Kind::Rate)]);

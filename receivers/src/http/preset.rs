@@ -3,14 +3,14 @@
 //! A preset is one file beside this one; each has its paths ([`Place`]) and, for each way of sending, a [`Form`].
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::content::{Content, Declared};
-use super::fault::{Fault, problem};
-use super::flat;
+use super::fault::{Fault, json, problem};
 use super::records::{Outcome, Records};
+use super::{datadog, elastic, flat, fluent, loki, splunk};
 use crate::server::Reply;
 use crate::server::failure::{Failure, Kind};
 
@@ -20,30 +20,50 @@ use crate::server::failure::{Failure, Kind};
 pub(crate) enum Preset {
     /// Flat JSON, NDJSON and text at `path`.
     Flat,
+    /// Bulk requests of Elasticsearch at `/_bulk` and `/<index>/_bulk`.
+    Elastic,
+    /// Splunk's HTTP Event Collector at `/services/collector`.
+    Splunk,
+    /// Push requests of Loki at `/loki/api/v1/push`.
+    Loki,
+    /// Logs of Datadog's agent at `/api/v2/logs` and `/v1/input`.
+    Datadog,
+    /// JSON of Fluent Bit's output `http` at `/fluent`.
+    Fluent,
 }
 
 /// What is at a path.
 pub(super) enum Place {
     /// Logs are taken in this form.
     Take(&'static dyn Form),
-    /// A page that clients read before or while they send; it needs no key.
+    /// A page that clients read before they send; it needs no key.
     Page(fn() -> Response<Reply>),
+    /// Whether requests of this form are let in; it needs no key.
+    Health(&'static dyn Form),
 }
 
 impl Preset {
     /// All of them.
-    pub(super) const ALL: [Self; 1] = [Self::Flat];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Flat, Self::Elastic, Self::Splunk, Self::Loki, Self::Datadog, Self::Fluent];
 
     /// What this preset has at a path.
     pub(super) fn place(self, method: &Method, path: &str, flat_path: &str) -> Option<Place> {
         match self {
             Self::Flat => (path == flat_path).then_some(Place::Take(&flat::Flat)),
+            Self::Elastic => elastic::place(method, path),
+            Self::Splunk => splunk::place(path),
+            Self::Loki => (path == loki::PATH).then_some(Place::Take(&loki::Push)),
+            Self::Datadog => datadog::PATHS.contains(&path).then_some(Place::Take(&datadog::Logs)),
+            Self::Fluent => (path == fluent::PATH).then_some(Place::Take(&fluent::Fluent)),
         }
     }
 }
 
 /// A request with logs.
 pub(super) struct Sent<'a> {
+    /// The path that it was sent to.
+    pub(super) path: &'a str,
     /// Its headers.
     pub(super) headers: &'a HeaderMap,
     /// The query of its address, as sent.
@@ -92,4 +112,14 @@ pub(super) trait Form: Sync {
     fn refused(&self, fault: &Fault) -> Response<Reply> {
         problem(fault)
     }
+
+    /// The answer when somebody asks whether requests are let in, and they are.
+    fn healthy(&self) -> Response<Reply> {
+        json(StatusCode::OK, &Health { status: "ok" })
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
 }

@@ -35,13 +35,14 @@ pub(super) struct Records<'r> {
     stamp: &'r Stamp,
     taken: usize,
     rejected: Vec<Rejection>,
+    notes: Vec<u8>,
 }
 
 impl<'r> Records<'r> {
     /// Begins with none. Texts that are set from slices of `body` are not copied.
     pub(super) fn new(body: Bytes, limits: Limits, stamp: &'r Stamp) -> Self {
         let builder = Batch::builder_over(Signal::Logs, body);
-        Self { builder, limits, stamp, taken: 0, rejected: Vec::new() }
+        Self { builder, limits, stamp, taken: 0, rejected: Vec::new(), notes: Vec::new() }
     }
 
     /// When the request came, in nanoseconds since the Unix epoch.
@@ -66,6 +67,11 @@ impl<'r> Records<'r> {
             self.stamp.put(log);
         });
         Ok(())
+    }
+
+    /// Remembers something about the next record for the answer, in one byte.
+    pub(super) fn note(&mut self, note: u8) {
+        self.notes.push(note);
     }
 
     /// Leaves out a record, if the others may be taken without it.
@@ -123,7 +129,7 @@ impl<'r> Records<'r> {
 
     /// The finished batch, and what was left out.
     pub(super) fn finish(self) -> (Batch, Outcome) {
-        (self.builder.build(), Outcome { taken: self.taken, rejected: self.rejected })
+        (self.builder.build(), Outcome { taken: self.taken, rejected: self.rejected, notes: self.notes })
     }
 }
 
@@ -140,4 +146,6 @@ pub(super) struct Outcome {
     pub(super) taken: usize,
     /// Records that were not, in order.
     pub(super) rejected: Vec<Rejection>,
+    /// A byte for each record, if the preset wanted one.
+    pub(super) notes: Vec<u8>,
 }

@@ -13,13 +13,14 @@ use watershed_pipeline::{Batch, Context, Identity, Outlet, Reservation, Signal};
 use super::client;
 use super::content::{Declared, unsupported};
 use super::correlation::Correlation;
-use super::fault::{Fault, json, problem, retry_after};
+use super::fault::{Fault, problem};
+use super::flat::Flat;
 use super::preset::{Form, Place, Preset, Sent};
 use super::records::{Outcome, Records};
 use super::rules::Rules;
 use super::stamp::Stamp;
 use crate::server::auth::Guard;
-use crate::server::body::{BodyError, discard, read};
+use crate::server::body::{BodyError, STEP, discard, read};
 use crate::server::compression::{Encoding, decompress};
 use crate::server::cors::Cors;
 use crate::server::failure::{Failure, Failures, Kind};
@@ -121,11 +122,12 @@ impl Ingest {
     fn place(&self, parts: &Parts) -> Result<Found, Failure> {
         let path = parts.uri.path();
         if path == self.rules.health_path {
-            return Ok(Found::Page(self.health()));
+            return self.health(&Flat);
         }
         for preset in &self.rules.presets {
             match preset.place(&parts.method, path, &self.rules.path) {
                 Some(Place::Page(page)) => return Ok(Found::Page(page())),
+                Some(Place::Health(form)) => return self.health(form),
                 Some(Place::Take(_)) if parts.method != Method::POST && parts.method != Method::PUT => {
                     let text = format!("the method `{}` is not supported; use POST", parts.method);
                     return Err(Failure::new(Kind::Method, text));
@@ -138,14 +140,11 @@ impl Ingest {
         Err(Failure::new(Kind::Path, text))
     }
 
-    /// Whether a request of ordinary size would be let in now.
-    fn health(&self) -> Response<Reply> {
-        match self.cx.budget().admit(1) {
-            Ok(_) => json(StatusCode::OK, &Health { status: "ok" }),
-            Err(error) => {
-                let response = json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "busy" });
-                retry_after(&error.into(), response)
-            }
+    /// Whether requests are let in now.
+    fn health(&self, form: &'static dyn Form) -> Result<Found, Failure> {
+        match self.cx.budget().admit(STEP) {
+            Ok(_) => Ok(Found::Page(form.healthy())),
+            Err(error) => Ok(Found::Page(form.refused(&Failure::from(error).into()))),
         }
     }
 
@@ -179,7 +178,8 @@ impl Ingest {
         let client = client::address(peer, &parts.headers, &rules.trusted_proxies);
         let stamp = Stamp::new(correlation, rules.client_address.then_some(client), now());
         let query = parts.uri.query().unwrap_or_default();
-        let sent = Sent { headers: &parts.headers, query, content, body: &bytes };
+        let path = parts.uri.path();
+        let sent = Sent { path, headers: &parts.headers, query, content, body: &bytes };
         let (mut batch, outcome) = self.decode(form, &sent, &stamp)?;
         let client = SocketAddr::new(client, peer.port());
         batch.set_metadata(rules.guard.metadata(&parts.headers, client, &identity));
@@ -233,11 +233,6 @@ impl Ingest {
 enum Found {
     Page(Response<Reply>),
     Form(Preset, &'static dyn Form),
-}
-
-#[derive(serde::Serialize)]
-struct Health {
-    status: &'static str,
 }
 
 /// An answer without a body.

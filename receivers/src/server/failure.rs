@@ -64,11 +64,13 @@ pub(crate) enum Kind {
     Rate,
     /// There are more records than allowed.
     TooManyRecords,
+    /// There is nothing in it, where something has to be.
+    Empty,
 }
 
 impl Kind {
     /// All kinds, in order.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Memory,
         Self::Busy,
         Self::Slow,
@@ -88,6 +90,7 @@ impl Kind {
         Self::Origin,
         Self::Rate,
         Self::TooManyRecords,
+        Self::Empty,
     ];
 
     /// The HTTP status, the gRPC code (`google.rpc.Code`) and the label of the counter.
@@ -115,6 +118,7 @@ impl Kind {
             Self::Origin => (StatusCode::FORBIDDEN, 7, "origin"),
             Self::Rate => (StatusCode::TOO_MANY_REQUESTS, 8, "rate"),
             Self::TooManyRecords => (StatusCode::PAYLOAD_TOO_LARGE, 8, "too_many_records"),
+            Self::Empty => (StatusCode::BAD_REQUEST, 3, "empty"),
         }
     }
 
