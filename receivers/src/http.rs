@@ -20,6 +20,7 @@ mod client;
 mod content;
 mod correlation;
 mod datadog;
+mod decode;
 mod elastic;
 mod fault;
 mod flat;
@@ -43,12 +44,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use watershed_config::{BuildError, ByteSize, Endpoint, Period};
+use watershed_config::{BuildError, ByteSize, ComponentId, ConfigErrors, Endpoint, Period, Section};
 use watershed_pipeline::{
-    AuthSettings, Context, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError,
+    AuthSettings, Context, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError,
 };
 
 use self::client::Network;
+#[cfg(any(test, feature = "testing"))]
+pub use self::decode::decode_body;
 use self::keys::KeySettings;
 use self::preset::Preset;
 use self::rules::Rules;
@@ -177,6 +180,19 @@ impl Config {
             ping_timeout: pings.ping_timeout(),
         }
     }
+}
+
+/// Binds the port of a receiver, given its section, and lets go of it at once. Says where it would listen.
+///
+/// # Errors
+/// The section has mistakes.
+pub async fn check(section: &Section) -> Result<Result<SocketAddr, StartError>, ConfigErrors> {
+    let config: Config = section.read()?;
+    let id: Result<ComponentId, String> = section.id().parse();
+    let id = id.map_err(|error| section.error_at("", error))?;
+    let built = config.build(&Context::detached(Kind::Receiver, id));
+    let http = built.map_err(|error| section.build_error(error))?;
+    Ok(http.listening.bind().await.map(|server| server.address()))
 }
 
 /// The running receiver.

@@ -6,7 +6,7 @@
 //! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), then one file per receiver.
 //! Beside the list, a receiver that listens offers a check of its ports.
 
-mod http;
+pub mod http;
 pub mod otlp;
 mod server;
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Declared {
             "application/json" => Ok(Self::Json),
             json if json.ends_with("+json") => Ok(Self::Json),
             plain if plain.starts_with("text/") => Ok(Self::Text),
-            _ => Err(unsupported(&text)),
+            _ => Err(unsupported(headers)),
         }
     }
 
@@ -89,10 +89,11 @@ impl Declared {
 }
 
 /// The failure for a type that cannot be read here.
-pub(super) fn unsupported(content_type: &str) -> Failure {
+pub(super) fn unsupported(headers: &HeaderMap) -> Failure {
+    let content_type = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let text = format!(
-        "the content type `{content_type}` is not supported; send `application/json`, `application/x-ndjson` or \
-         `text/plain`"
+        "the content type `{}` is not supported here; send `application/json`, `application/x-ndjson` or `text/plain`",
+        content_type.unwrap_or_default()
     );
     Failure::new(Kind::ContentType, text)
 }

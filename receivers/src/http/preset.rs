@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::content::{Content, Declared};
+use super::content::{Content, Declared, unsupported};
 use super::fault::{Fault, json, problem};
 use super::records::{Outcome, Records};
 use super::{datadog, elastic, flat, fluent, loki, splunk};
@@ -100,6 +100,12 @@ pub(super) trait Form: Sync {
     /// Whether bodies may be of this type.
     fn takes(&self, declared: Declared) -> bool {
         declared != Declared::Protobuf
+    }
+
+    /// What the headers say of the body.
+    fn declared(&self, headers: &HeaderMap) -> Result<Declared, Failure> {
+        let declared = Declared::of(headers)?;
+        if self.takes(declared) { Ok(declared) } else { Err(unsupported(headers)) }
     }
 
     /// Makes records of a body.

@@ -11,12 +11,13 @@ use hyper::body::Incoming;
 use watershed_pipeline::{Batch, Context, Identity, Outlet, Reservation, Signal};
 
 use super::client;
-use super::content::{Declared, unsupported};
+use super::content::Declared;
 use super::correlation::Correlation;
+use super::decode::{Arrived, decode};
 use super::fault::{Fault, problem};
 use super::flat::Flat;
-use super::preset::{Form, Place, Preset, Sent};
-use super::records::{Outcome, Records};
+use super::preset::{Form, Place, Preset};
+use super::records::Outcome;
 use super::rules::Rules;
 use super::stamp::Stamp;
 use crate::server::auth::Guard;
@@ -162,10 +163,7 @@ impl Ingest {
         let rules = &self.rules;
         Cors::check(rules.cors.as_ref(), &parts.headers)?;
         let identity = self.admit(parts, preset).await?;
-        let declared = Declared::of(&parts.headers)?;
-        if !form.takes(declared) {
-            return Err(unsupported("application/x-protobuf").into());
-        }
+        let declared = form.declared(&parts.headers)?;
         let encoding = match declared {
             Declared::Protobuf => Encoding::Snappy,
             _ => rules.encodings.of(&parts.headers)?,
@@ -174,13 +172,11 @@ impl Ingest {
             return Err(Failure::no_pipeline(&self.cx.id().to_string(), Signal::Logs).into());
         }
         let (bytes, reservation) = self.body(body, encoding).await?;
-        let (content, bytes) = declared.open(bytes, &rules.form_field)?;
         let client = client::address(peer, &parts.headers, &rules.trusted_proxies);
         let stamp = Stamp::new(correlation, rules.client_address.then_some(client), now());
-        let query = parts.uri.query().unwrap_or_default();
-        let path = parts.uri.path();
-        let sent = Sent { path, headers: &parts.headers, query, content, body: &bytes };
-        let (mut batch, outcome) = self.decode(form, &sent, &stamp)?;
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let arrived = Arrived { path, query, headers: &parts.headers, declared, body: bytes };
+        let (mut batch, outcome) = decode(arrived, form, &rules.form_field, rules.limits, &stamp)?;
         let client = SocketAddr::new(client, peer.port());
         batch.set_metadata(rules.guard.metadata(&parts.headers, client, &identity));
         self.deliver(batch, reservation).await?;
@@ -211,12 +207,6 @@ impl Ingest {
             encoding => decompress(encoding, &bytes, limit, &mut reservation)?.into(),
         };
         Ok((bytes, reservation))
-    }
-
-    fn decode(&self, form: &dyn Form, sent: &Sent<'_>, stamp: &Stamp) -> Result<(Batch, Outcome), Fault> {
-        let mut records = Records::new(sent.body.clone(), self.rules.limits, stamp);
-        form.decode(sent, &mut records)?;
-        Ok(records.finish())
     }
 
     async fn deliver(&self, mut batch: Batch, mut reservation: Reservation) -> Result<(), Failure> {
