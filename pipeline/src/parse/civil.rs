@@ -31,7 +31,11 @@ impl Civil {
         let (this_year, this_month, this_day) = civil_from_days(now.div_euclid(SECONDS_A_DAY));
         let seconds = match (self.year, self.month) {
             (Some(year), _) => self.seconds(year, self.month.unwrap_or(1), self.day.unwrap_or(1), zone)?,
-            (None, None) => self.seconds(this_year, this_month, self.day.unwrap_or(this_day), zone)?,
+            (None, None) => {
+                let today = self.seconds(this_year, this_month, self.day.unwrap_or(this_day), zone)?;
+                // Late in the evening, read after midnight.
+                if today > now.saturating_add(SECONDS_A_DAY / 2) { today - SECONDS_A_DAY } else { today }
+            }
             (None, Some(month)) => self.without_year(this_year, month, zone, now)?,
         };
         let nanos = seconds.checked_mul(NANOS_A_SECOND)?.checked_add(i64::from(self.nanos))?;

@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use watershed_pipeline::RecordMut;
 
+use crate::parsers::keys::hex;
+
 /// Characters of an id.
 const ID_MAX: usize = 128;
 /// Bytes of an original that are kept.
@@ -44,8 +46,9 @@ struct Id {
 impl Correlation {
     /// Reads the headers.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let parent = headers.get("traceparent").and_then(|value| traceparent(value.as_bytes()));
-        let legacy: Option<[u8; 16]> = headers.get("x-trace-id").and_then(|value| hex(value.as_bytes()));
+        let parent = headers.get("traceparent").and_then(|value| traceparent(value.to_str().ok()?));
+        let legacy: Option<[u8; 16]> =
+            headers.get("x-trace-id").and_then(|value| hex(value.to_str().ok()?));
         let is_id = |name: &&&str| !(**name == "x-trace-id" && legacy.is_some());
         let values = ID_HEADERS.iter().filter(is_id).filter_map(|name| headers.get(*name));
         let id = values.map(|value| value.as_bytes().trim_ascii()).find(|text| !text.is_empty()).map(Id::of);
@@ -104,27 +107,14 @@ fn digest(text: &[u8]) -> String {
 }
 
 /// Reads `version-trace_id-parent_id-flags` (W3C Trace Context §3.2). A later version may have more behind that.
-fn traceparent(text: &[u8]) -> Option<Trace> {
-    let mut parts = text.trim_ascii().splitn(5, |byte| *byte == b'-');
+fn traceparent(text: &str) -> Option<Trace> {
+    let mut parts = text.trim().splitn(5, '-');
     let [version]: [u8; 1] = hex(parts.next()?)?;
     let (trace_id, span_id) = (hex(parts.next()?)?, hex(parts.next()?)?);
     let [flags]: [u8; 1] = hex(parts.next()?)?;
     let is_known = version != 0xff && (version != 0 || parts.next().is_none());
     let is_valid = trace_id != [0; 16] && span_id != [0; 8];
     (is_known && is_valid).then_some(Trace { trace_id, span_id, flags: flags.into() })
-}
-
-/// Reads exactly two hexadecimal digits a byte.
-pub(super) fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    if text.len() != 2 * N {
-        return None;
-    }
-    let mut out = [0; N];
-    for (byte, pair) in out.iter_mut().zip(text.as_chunks::<2>().0) {
-        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-        *byte = u8::try_from(high? * 16 + low?).ok()?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]
@@ -157,7 +147,7 @@ mod tests {
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", None),
             ("", None),
         ] {
-            assert_eq!(traceparent(text.as_bytes()), expected, "{text}");
+            assert_eq!(traceparent(text), expected, "{text}");
         }
     }
 

@@ -11,9 +11,8 @@ use watershed_pipeline::{RecordMut, Value};
 
 use super::content::Content;
 use super::fault::{Fault, json, refusal};
-use super::flat;
 use super::items::{each_line, each_object};
-use super::mapping::{Role, apply};
+use super::mapping::{Names, apply};
 use super::preset::{Form, Sent};
 use super::records::{Outcome, Records};
 use crate::server::Reply;
@@ -43,7 +42,7 @@ impl Form for Logs {
                 return Ok(());
             }
             records.push(|log| {
-                apply(item.entries.iter().filter(|(key, _)| *key != "ddtags"), role, now, log);
+                apply(item.entries.iter().filter(|(key, _)| *key != "ddtags"), &NAMES, now, log);
                 let list = item.entries.value("ddtags");
                 list.and_then(Value::as_str).into_iter().for_each(|list| tags(list, log));
                 common.put(log);
@@ -115,8 +114,15 @@ impl Common {
     }
 }
 
+/// Tags of a list that become attributes at most; a longer list stays one text.
+const TAGS_MAX: usize = 256;
+
 /// Puts a list of tags, `env:prod,version:1.2,canary`, on a record that does not have them.
 fn tags(list: &str, log: &mut RecordMut<'_>) {
+    if list.split(',').nth(TAGS_MAX).is_some() {
+        log.set_attribute("ddtags", list);
+        return;
+    }
     for tag in list.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
         let (key, value) = tag.split_once(':').map_or((tag, None), |(key, value)| (key, Some(value)));
         let resource = match key {
@@ -136,11 +142,7 @@ fn tags(list: &str, log: &mut RecordMut<'_>) {
     }
 }
 
-fn role(key: &str) -> Option<Role> {
-    match key {
-        "status" => Some(Role::Severity),
-        "ddsource" => Some(Role::Attribute("datadog.log.source")),
-        "host" => Some(Role::Resource("host.name")),
-        _ => flat::role(key),
-    }
-}
+const NAMES: Names = Names {
+    keys: &[("status", "level"), ("ddsource", "datadog.log.source")],
+    resource: &[("hostname", "host.name"), ("host", "host.name")],
+};

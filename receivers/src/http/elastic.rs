@@ -15,9 +15,8 @@ use watershed_pipeline::{RecordMut, Value};
 
 use super::content::Declared;
 use super::fault::{Fault, json, refusal};
-use super::flat;
 use super::items::{Spot, lines};
-use super::mapping::{Role, apply};
+use super::mapping::{ENTRIES_MAX, Names, apply};
 use super::preset::{Form, Place, Sent};
 use super::records::{Outcome, Records};
 use crate::server::Reply;
@@ -220,30 +219,26 @@ fn flatten<'v>(entries: impl Iterator<Item = (&'v str, Value<'v>)>, now: u64, lo
         }
     }
     let joined = joined.iter().map(|(key, value)| (key.as_str(), *value));
-    apply(plain.into_iter().chain(joined), role, now, log);
+    apply(plain.into_iter().chain(joined), &NAMES, now, log);
 }
 
 fn join<'v>(path: &str, value: Value<'v>, depth: usize, out: &mut Vec<(String, Value<'v>)>) {
     match value {
-        Value::Map(map) if depth < DEPTH_MAX => {
+        Value::Map(map)
+            if depth < DEPTH_MAX && out.len() + map.iter().take(ENTRIES_MAX).count() < ENTRIES_MAX =>
+        {
             map.iter().for_each(|(key, value)| join(&format!("{path}.{key}"), value, depth + 1, out));
         }
         _ => out.push((path.to_owned(), value)),
     }
 }
 
-fn role(key: &str) -> Option<Role> {
-    Some(match key {
-        "log.logger" => Role::Scope,
-        "service.name" => Role::Resource("service.name"),
-        "service.version" => Role::Resource("service.version"),
-        "service.environment" => Role::Resource("deployment.environment.name"),
-        "host.name" => Role::Resource("host.name"),
-        "trace.id" => Role::Trace,
-        "span.id" => Role::Span,
-        "error.type" => Role::Attribute("exception.type"),
-        "error.message" => Role::Attribute("exception.message"),
-        "error.stack_trace" => Role::Attribute("exception.stacktrace"),
-        _ => return flat::role(key),
-    })
-}
+const NAMES: Names = Names {
+    keys: &[("error.type", "exception.type"), ("error.message", "exception.message")],
+    resource: &[
+        ("service.version", "service.version"),
+        ("service.environment", "deployment.environment.name"),
+        ("host.name", "host.name"),
+        ("hostname", "host.name"),
+    ],
+};

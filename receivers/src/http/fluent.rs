@@ -20,7 +20,7 @@ use super::content::Content;
 use super::fault::Fault;
 use super::flat;
 use super::items::{each_line, each_object};
-use super::mapping::{Role, apply};
+use super::mapping::{Names, apply};
 use super::preset::{Form, Sent};
 use super::records::{Outcome, Records};
 use crate::server::Reply;
@@ -50,7 +50,7 @@ impl Form for Fluent {
         }
         each_object(text, sent.content, records, |records, item| {
             records.push(|log| {
-                apply(item.entries.iter(), role, now, log);
+                apply(item.entries.iter(), &NAMES, now, log);
                 put_tag(log);
             })
         })
@@ -61,9 +61,7 @@ impl Form for Fluent {
     }
 }
 
-fn role(key: &str) -> Option<Role> {
-    match key {
-        "log" => Some(Role::Body),
-        _ => flat::role(key),
-    }
-}
+const NAMES: Names = Names {
+    keys: &[("date", "timestamp"), ("log", "message"), ("pid", "process.pid")],
+    resource: &[("hostname", "host.name")],
+};

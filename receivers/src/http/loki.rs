@@ -15,12 +15,12 @@ use watershed_pipeline::parse::severity;
 use watershed_pipeline::{AttributesMut, RecordMut, Value};
 
 use super::content::{Content, Declared};
-use super::correlation::hex;
 use super::fault::{Fault, retry_after};
 use super::items::{Item, each_object};
 use super::preset::{Form, Sent};
 use super::records::{Outcome, Records};
 use super::service::empty;
+use crate::parsers::keys::hex;
 use crate::server::Reply;
 
 /// Where it sends.
@@ -33,6 +33,10 @@ const RENAMED: [(&str, &str); 4] = [
     ("service_instance_id", "service.instance.id"),
     ("deployment_environment_name", "deployment.environment.name"),
 ];
+
+/// Labels of a stream, and pairs of metadata of a line: attributes are set in time that grows with the square of their
+/// number. Loki allows 15 and 128.
+const PAIRS_MAX: usize = 256;
 
 /// Push requests.
 pub(super) struct Push;
@@ -72,12 +76,18 @@ fn streams(records: &mut Records<'_>, item: Item<'_>) -> Result<(), Fault> {
             return Err(records.fault(item.spot.position(), Some("streams"), "a stream is no object"));
         };
         let level = match stream.value("stream") {
-            Some(Value::Map(labels)) => {
+            Some(Value::Map(labels)) if labels.iter().nth(PAIRS_MAX).is_none() => {
                 let labels = labels.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
                 begin(labels.clone(), records);
                 level(labels)
             }
-            _ => return Err(records.fault(item.spot.position(), Some("stream"), "`stream` is no object")),
+            _ => {
+                return Err(records.fault(
+                    item.spot.position(),
+                    Some("stream"),
+                    "`stream` is no object of at most 256 labels",
+                ));
+            }
         };
         let Some(Value::Array(values)) = stream.value("values") else {
             return Err(records.fault(item.spot.position(), Some("values"), "`values` is no list"));
@@ -106,10 +116,18 @@ fn entry(
     let (Some(time), Some(line)) = (time, line.and_then(Value::as_str)) else {
         return records.reject(item.spot.position(), Some("values"), wrong);
     };
+    let metadata = if let Some(Value::Map(metadata)) = metadata { Some(metadata) } else { None };
+    if metadata.is_some_and(|metadata| metadata.iter().nth(PAIRS_MAX).is_some()) {
+        return records.reject(
+            item.spot.position(),
+            Some("values"),
+            "a line has more than 256 pairs of metadata",
+        );
+    }
     records.push(|log| {
         log.set_time_unix_nano(time);
         log.set_body(line);
-        if let Some(Value::Map(metadata)) = metadata {
+        if let Some(metadata) = metadata {
             metadata.iter().for_each(|(name, value)| describe(name, value, log));
         }
         put_level(level, log);
@@ -140,8 +158,8 @@ fn describe(name: &str, value: Value<'_>, log: &mut RecordMut<'_>) {
     let text = value.as_str().unwrap_or_default();
     let (mut trace, mut span) = log.log().map(|log| (log.trace_id(), log.span_id())).unwrap_or_default();
     let is_used = match name {
-        "trace_id" => hex(text.as_bytes()).map(|id| trace = id).is_some(),
-        "span_id" => hex(text.as_bytes()).map(|id| span = id).is_some(),
+        "trace_id" => hex(text).map(|id| trace = id).is_some(),
+        "span_id" => hex(text).map(|id| span = id).is_some(),
         _ => false,
     };
     if is_used {

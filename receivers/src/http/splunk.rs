@@ -17,9 +17,10 @@ use watershed_pipeline::{RecordMut, Value};
 use super::fault::{Fault, json, refusal};
 use super::flat;
 use super::items::{Item, each_line, each_object};
-use super::mapping::{apply, attributes, unix_nano};
+use super::mapping::{ENTRIES_MAX, apply, unix_nano};
 use super::preset::{Form, Place, Sent};
 use super::records::{Outcome, Records};
+use crate::parsers::keys::attributes;
 use crate::server::Reply;
 use crate::server::failure::{Failure, Kind};
 
@@ -117,7 +118,9 @@ fn event(records: &mut Records<'_>, item: Item<'_>) -> Result<(), Fault> {
         Some(event) => records.push(|log| {
             describe(entries, now, log);
             match event {
-                Value::Map(map) => apply(map.iter(), flat::role, now, log),
+                Value::Map(map) if map.iter().nth(ENTRIES_MAX).is_none() => {
+                    apply(map.iter(), &flat::NAMES, now, log)
+                }
                 event => log.set_body(event),
             }
         }),

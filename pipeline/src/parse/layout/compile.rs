@@ -16,6 +16,7 @@ pub(in crate::parse) static COMMON: LazyLock<Vec<Layout>> = LazyLock::new(|| {
         "%d %b %Y %H:%M:%S",
         "%Y%m%dT%H%M%S%z",
         "%Y%m%d %H:%M:%S",
+        "%H:%M:%S",
     ];
     patterns.iter().filter_map(|pattern| strptime(pattern).ok()).collect()
 });

@@ -10,7 +10,7 @@ use watershed_pipeline::Value;
 
 use super::super::fault::Fault;
 use super::super::records::{Position, Records};
-use super::{begin, describe, labels, level, put_level};
+use super::{PAIRS_MAX, begin, describe, labels, level, put_level};
 
 /// Makes records of a push request.
 pub(super) fn decode(message: &[u8], records: &mut Records<'_>) -> Result<(), Fault> {
@@ -30,9 +30,13 @@ fn read_stream(stream: Reader<'_>, records: &mut Records<'_>) -> Result<(), Faul
             text = labels.text().map_err(|error| error.fault(records))?;
         }
     }
-    let Some(labels) = labels::parse(text) else {
+    let Some(labels) = labels::parse(text).filter(|labels| labels.len() <= PAIRS_MAX) else {
         let position = Position { line: 1, offset: stream.at };
-        return Err(records.fault(position, Some("labels"), "labels are not as `{name=\"value\"}`"));
+        return Err(records.fault(
+            position,
+            Some("labels"),
+            "labels are not as `{name=\"value\"}`, or more than 256",
+        ));
     };
     let pairs = || labels.iter().map(|(name, value)| (*name, value.as_str()));
     begin(pairs(), records);
@@ -40,6 +44,11 @@ fn read_stream(stream: Reader<'_>, records: &mut Records<'_>) -> Result<(), Faul
     for field in stream {
         if let (2, Content::Bytes(entry)) = field.map_err(|error| error.fault(records))? {
             let entry = Entry::read(entry).map_err(|error| error.fault(records))?;
+            if entry.metadata.len() > PAIRS_MAX {
+                let position = Position { line: 1, offset: stream.at };
+                records.reject(position, None, "a line has more than 256 pairs of metadata")?;
+                continue;
+            }
             records.push(|log| {
                 log.set_time_unix_nano(entry.time);
                 log.set_body(entry.line);

@@ -23,7 +23,7 @@ fn flat_json_keeps_its_ten_keys_where_they_belong() {
             "metadata":{"items":3,"price":9.5,"tags":["a"],"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}}"#,
         &[
             "1734604215123000000 ERROR=17 \"failed\" {correlation.id: \"c-1\", user.id: \"u1\", operation.name: \
-           \"checkout\", log.module: \"cart\", items: 3, price: 9.5, tags: [\"a\"]} resource={service.name: \
+           \"checkout\", log.module: \"cart\", items: 3, price: 9.5, tags: [\"a\"], trace_id: \"4bf92f3577b34da6a3ce929d0e0e4736\"} resource={service.name: \
            \"shop\"} scope=app.core trace=4bf92f3577b34da6a3ce929d0e0e4736/0000000000000000",
         ],
     );
