@@ -4,9 +4,9 @@
 //! http:
 //!   endpoint: 0.0.0.0:8088
 //!   keys:
-//!     - {name: shippers, key: "${env:INGEST_KEY:-0123456789abcdef}"}
+//!     - {name: shippers, key: "${env:INGEST_KEY:-change-me-change-me}"}
 //!     - name: web
-//!       hash: b30acaaa45b51f0c21000b23cd7b4c4d8a1c5f4c4f4e5dd6d1bf1d5d7e2d5cdb
+//!       hash: 4748f2ec3426c075dd2fcd3e3264e07f880c442dffe774ca3da20afb76e402ae
 //!       scopes: [flat]
 //!       origins: ["https://shop.example"]
 //!       rate: {requests_per_second: 50}
@@ -14,8 +14,46 @@
 //!   trusted_proxies: [10.0.0.0/8]
 //! ```
 //!
-//! One object, a list, NDJSON, lines of text, or any of these in the field `payload` of a form, sent to `/logs`, becomes
-//! log records. Other paths speak as the servers that agents know: see `presets`.
+//! Signals: logs. To `/logs` go JSON (an object, several, or a list), NDJSON, lines of text, or any of these in the
+//! field `payload` of a form. The content type decides, and for text, forms and a missing type the first character.
+//! Other paths speak as the servers that agents know:
+//!
+//! | preset | path | for | answer |
+//! | --- | --- | --- | --- |
+//! | `flat` | `/logs` | log libraries, pages, `curl` | 200, counts |
+//! | `elastic` | `/_bulk`, `/<index>/_bulk` | Filebeat, Logstash, Vector, Fluent Bit's `es` | 200, one item a document |
+//! | `splunk` | `/services/collector`, `…/event`, `…/raw`, `…/health` | senders to Splunk's HEC | 200, Splunk's codes |
+//! | `loki` | `/loki/api/v1/push` | Promtail, Alloy, libraries; JSON or snappy protobuf | 204 |
+//! | `datadog` | `/api/v2/logs`, `/v1/input` | Datadog's agent and libraries | 202 |
+//! | `fluent` | `/fluent` | Fluent Bit's output `http` with `format json` | 200, counts |
+//!
+//! Keys of JSON become time, severity, body, trace and so on by the names that loggers use (`parsers/keys.rs`); all others
+//! become attributes. Records that lack them get the trace of the header `traceparent` (or 32 hexadecimal digits in
+//! `X-Trace-Id`), `correlation.id` of `X-Correlation-ID`, `X-Request-ID` or `X-Trace-Id`, and `client.address`, the
+//! right-most address of `X-Forwarded-For` that is no trusted proxy. An id that is not 1 to 128 of `A-Za-z0-9._:/+=-` is
+//! replaced by its hash, and kept in `correlation.id.original`. The id is sent back in `X-Correlation-ID`.
+//!
+//! Who may send: everybody, unless there are `keys` or `auth`. A key is sent in `Authorization` (`Bearer`, `Splunk`,
+//! `ApiKey`, or the password of `Basic`), `X-API-Key`, `DD-API-KEY`, or in the query as `key`, `token` or `dd-api-key`
+//! for `navigator.sendBeacon`, which can set no header. A key lets send and nothing else, so it may stand in a page:
+//! then give it `scopes`, `origins` and a `rate`. Make one with `openssl rand -hex 32` and its hash with
+//! `printf %s KEY | sha256sum`; a hash as simple as that is safe only for keys that are long and random. Pages of origins
+//! that `cors` does not allow are refused with 403.
+//!
+//! Order: kept. Loss: none; a client is answered only when every pipeline has taken responsibility. A request is taken
+//! whole or not at all, unless `partial` is on; errors are problem details (RFC 9457) that name record, line and byte, or
+//! what the preset's clients understand. In a list a mistake ends the reading, so only lines and single entries can be
+//! left out. Memory: a body is read only after its size was admitted; when memory is short, the answer is 503 with
+//! `Retry-After`.
+//!
+//! Counter: `refused_requests` with the label `reason`: those of `otlp`, and `origin`, `rate`, `too_many_records`,
+//! `empty`.
+//!
+//! Unlike the Collector's `webhookevent`, whose bodies stay text, this receiver reads them; its options do not fit that
+//! name. MessagePack and multipart forms are not read.
+//!
+//! Sources: RFC 9457; W3C Trace Context; WHATWG Fetch and Beacon; the presets' files name theirs.
+
 mod client;
 mod content;
 mod correlation;

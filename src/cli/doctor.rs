@@ -11,7 +11,7 @@ use watershed_config::{ComponentId, ConfigErrors, Document, Section, load, proce
 use watershed_exporters::check::{Finding, Report, Severity};
 use watershed_exporters::{clickhouse, loki, otlp_grpc, otlp_http};
 use watershed_pipeline::{ExporterFactory, Reach, Registry, Signal, StartError};
-use watershed_receivers::otlp;
+use watershed_receivers::{http, otlp};
 
 use super::config_arguments::ConfigArguments;
 use super::{Failure, chain, print};
@@ -113,6 +113,7 @@ async fn examine_receiver(
     section: &Section,
 ) -> Option<Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors>> {
     match type_name {
+        "http" => Some(http::check(section).await.map(|bound| vec![bound])),
         "otlp" => Some(otlp::check(section).await),
         _ => None,
     }
