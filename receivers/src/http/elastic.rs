@@ -78,7 +78,7 @@ impl Form for Bulk {
         while let Some((start, end)) = lines.next() {
             let line = text.get(start..end).unwrap_or_default();
             let entries = reader::read(line, &mut head)
-                .map_err(|error| records.fault(at(start + error.offset), None, error.reason))?;
+                .map_err(|error| records.fault(at(start + error.offset), None, &error.reason.to_string()))?;
             let Some((action, details)) = Action::of(entries) else {
                 return Err(records.fault(at(start), None, "an action is `create` or `index`"));
             };
@@ -99,7 +99,7 @@ impl Form for Bulk {
                     flatten(document.iter(), now, log);
                     name(sent.path, details, log);
                 })?,
-                Err(error) => records.reject(at(from + error.offset), None, error.reason)?,
+                Err(error) => records.reject(at(from + error.offset), None, &error.reason.to_string())?,
             }
         }
         Ok(())

@@ -58,7 +58,7 @@ pub(super) fn each_object(
             Ok(()) => Ok(()),
             Err(Stop::Fault(fault)) => Err(fault),
             Err(Stop::Json(error)) => {
-                Err(records.fault(Spot::new(text, error.offset).position(), None, error.reason))
+                Err(records.fault(Spot::new(text, error.offset).position(), None, &error.reason.to_string()))
             }
         };
     }
@@ -67,7 +67,7 @@ pub(super) fn each_object(
             Ok(()) => {}
             Err(Stop::Fault(fault)) => return Err(fault),
             Err(Stop::Json(error)) => {
-                records.reject(Spot::new(text, error.offset).position(), None, error.reason)?;
+                records.reject(Spot::new(text, error.offset).position(), None, &error.reason.to_string())?;
             }
         }
     }

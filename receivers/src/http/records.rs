@@ -82,7 +82,7 @@ impl<'r> Records<'r> {
         &mut self,
         position: Position,
         field: Option<&'static str>,
-        detail: impl ToString,
+        detail: &str,
     ) -> Result<(), Fault> {
         self.make_room()?;
         let rejection = self.rejection(position, field, detail);
@@ -98,18 +98,13 @@ impl<'r> Records<'r> {
     }
 
     /// Refuses the request because of what stands at this place of it.
-    pub(super) fn fault(
-        &self,
-        position: Position,
-        field: Option<&'static str>,
-        detail: impl ToString,
-    ) -> Fault {
+    pub(super) fn fault(&self, position: Position, field: Option<&'static str>, detail: &str) -> Fault {
         refused(self.rejection(position, field, detail))
     }
 
-    fn rejection(&self, position: Position, field: Option<&'static str>, detail: impl ToString) -> Rejection {
+    fn rejection(&self, position: Position, field: Option<&'static str>, detail: &str) -> Rejection {
         let Position { line, offset } = position;
-        Rejection { index: self.count(), line, offset, field, detail: detail.to_string() }
+        Rejection { index: self.count(), line, offset, field, detail: detail.to_owned() }
     }
 
     /// Records so far, taken and rejected.

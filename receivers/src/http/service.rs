@@ -76,7 +76,7 @@ impl Ingest {
         peer: SocketAddr,
     ) -> Response<Reply> {
         let (fault, form) = match self.place(parts) {
-            Ok(Found::Page(response)) => return response,
+            Ok(Found::Page(response)) => return *response,
             Ok(Found::Form(preset, form)) => {
                 let taking = self.take(parts, body, preset, form, correlation, peer);
                 match within(self.rules.write_timeout, taking).await {
@@ -127,7 +127,7 @@ impl Ingest {
         }
         for preset in &self.rules.presets {
             match preset.place(&parts.method, path, &self.rules.path) {
-                Some(Place::Page(page)) => return Ok(Found::Page(page())),
+                Some(Place::Page(page)) => return Ok(Found::Page(Box::new(page()))),
                 Some(Place::Health(form)) => return self.health(form),
                 Some(Place::Take(_)) if parts.method != Method::POST && parts.method != Method::PUT => {
                     let text = format!("the method `{}` is not supported; use POST", parts.method);
@@ -144,8 +144,8 @@ impl Ingest {
     /// Whether requests are let in now.
     fn health(&self, form: &'static dyn Form) -> Result<Found, Failure> {
         match self.cx.budget().admit(STEP) {
-            Ok(_) => Ok(Found::Page(form.healthy())),
-            Err(error) => Ok(Found::Page(form.refused(&Failure::from(error).into()))),
+            Ok(_) => Ok(Found::Page(Box::new(form.healthy()))),
+            Err(error) => Ok(Found::Page(Box::new(form.refused(&Failure::from(error).into())))),
         }
     }
 
@@ -221,7 +221,7 @@ impl Ingest {
 
 /// What is at the path of a request.
 enum Found {
-    Page(Response<Reply>),
+    Page(Box<Response<Reply>>),
     Form(Preset, &'static dyn Form),
 }
 

@@ -240,9 +240,20 @@ fn loki_means_the_same_in_protobuf_and_json() {
     );
 }
 
+/// Bodies with mistakes: the status, and what the client is told.
+#[track_caller]
+fn check_refused(cases: &[(&str, &str, &str, u16, &str)]) {
+    for (path, content_type, body, status, expected) in cases {
+        let outcome = decode(path, content_type, Bytes::copy_from_slice(body.as_bytes()), false);
+        let (got, text) = outcome.map_or_else(|error| error, |_| (200, String::new()));
+        assert_eq!(got, *status, "{path} {body} {text}");
+        assert!(text.starts_with(expected), "{path} {body}: {text}");
+    }
+}
+
 #[test]
 fn what_cannot_be_read_is_told_with_its_place() {
-    for (path, content_type, body, status, expected) in [
+    check_refused(&[
         (
             "/logs",
             "application/json",
@@ -275,6 +286,14 @@ fn what_cannot_be_read_is_told_with_its_place() {
         ),
         ("/logs", "text/plain", "a\u{0}b\u{fffd}", 200, ""),
         ("/logs", "image/png", "", 415, "the content type `image/png` is not supported here"),
+    ]);
+    let error = decode("/logs", "text/plain", Bytes::from_static(b"ab\xff"), false).unwrap_err();
+    assert_eq!(error, (400, "the body is no UTF-8 at byte 2".to_owned()));
+}
+
+#[test]
+fn what_a_preset_cannot_read_is_told_with_its_place() {
+    check_refused(&[
         (
             "/_bulk",
             "application/x-ndjson",
@@ -312,12 +331,5 @@ fn what_cannot_be_read_is_told_with_its_place() {
             400,
             "record 0 (line 1, byte 0): `streams` is no",
         ),
-    ] {
-        let outcome = decode(path, content_type, Bytes::copy_from_slice(body.as_bytes()), false);
-        let (got, text) = outcome.map_or_else(|error| error, |_| (200, String::new()));
-        assert_eq!(got, status, "{path} {body} {text}");
-        assert!(text.starts_with(expected), "{path} {body}: {text}");
-    }
-    let error = decode("/logs", "text/plain", Bytes::from_static(b"ab\xff"), false).unwrap_err();
-    assert_eq!(error, (400, "the body is no UTF-8 at byte 2".to_owned()));
+    ]);
 }

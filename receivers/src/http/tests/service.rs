@@ -30,11 +30,20 @@ async fn a_request_is_answered_once_its_records_were_taken() {
     assert_eq!(bench.ended().await, 0);
 }
 
-#[tokio::test]
-async fn each_preset_answers_in_its_own_words() {
+/// Requests and their answers, of a receiver that takes parts of requests.
+async fn check_answers(cases: &[(&str, &str, &str, u16, &str)]) {
     let bench = start("partial: true").await;
-    let bulk = "{\"create\":{}}\n{\"message\":\"m\"}\n{\"delete\":{}}\n{\"index\":{}}\n{\n";
-    for (path, content_type, body, status, expected) in [
+    for (path, content_type, body, status, expected) in cases {
+        let answer = ask(&bench, post(path, content_type), body).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (*status, *expected), "{path} {body}");
+    }
+}
+
+const BULK: &str = "{\"create\":{}}\n{\"message\":\"m\"}\n{\"delete\":{}}\n{\"index\":{}}\n{\n";
+
+#[tokio::test]
+async fn each_preset_accepts_in_its_own_words() {
+    check_answers(&[
         (
             "/logs",
             "application/x-ndjson",
@@ -45,16 +54,9 @@ async fn each_preset_answers_in_its_own_words() {
         (
             "/_bulk",
             "application/x-ndjson",
-            bulk,
+            BULK,
             200,
             r#"{"took":0,"errors":true,"items":[{"create":{"status":201,"result":"created"}},{"delete":{"status":400,"error":{"type":"document_parsing_exception","reason":"a log cannot be deleted"}}},{"index":{"status":400,"error":{"type":"document_parsing_exception","reason":"unexpected end of the line"}}}]}"#,
-        ),
-        (
-            "/_bulk",
-            "application/x-ndjson",
-            "x",
-            400,
-            r#"{"error":{"root_cause":[{"type":"illegal_argument_exception","reason":"record 0 (line 1, byte 0): unexpected character"}],"type":"illegal_argument_exception","reason":"record 0 (line 1, byte 0): unexpected character"},"status":400}"#,
         ),
         (
             "/services/collector",
@@ -62,6 +64,20 @@ async fn each_preset_answers_in_its_own_words() {
             "{\"event\":\"e\"}",
             200,
             r#"{"text":"Success","code":0}"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn each_preset_refuses_in_its_own_words() {
+    check_answers(&[
+        (
+            "/_bulk",
+            "application/x-ndjson",
+            "x",
+            400,
+            r#"{"error":{"root_cause":[{"type":"illegal_argument_exception","reason":"record 0 (line 1, byte 0): unexpected character"}],"type":"illegal_argument_exception","reason":"record 0 (line 1, byte 0): unexpected character"},"status":400}"#,
         ),
         (
             "/services/collector",
@@ -102,10 +118,8 @@ async fn each_preset_answers_in_its_own_words() {
             404,
             r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"there is nothing at this path; logs are taken at `/logs`","code":"path"}"#,
         ),
-    ] {
-        let answer = ask(&bench, post(path, content_type), body).await;
-        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (status, expected), "{path} {body}");
-    }
+    ])
+    .await;
 }
 
 #[tokio::test]
