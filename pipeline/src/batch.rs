@@ -12,6 +12,7 @@ mod buffer;
 mod builder;
 mod edit;
 mod id;
+mod literal;
 mod log;
 mod metrics;
 mod part;
@@ -30,6 +31,7 @@ pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
+pub use literal::Literal;
 pub use log::LogRecord;
 pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,

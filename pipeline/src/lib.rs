@@ -37,7 +37,7 @@ pub use auth::{
     ServerAuthenticator,
 };
 pub use batch::{
-    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
+    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue, Literal,
     LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
     Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, TextPlace, Value,
 };

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_pipeline::parse::{Fields, Zone, json, time};
-use watershed_pipeline::{RecordMut, Value};
+use watershed_pipeline::{AnyValue, RecordMut, Value};
 
 use super::reader::json_reason;
 use super::stats::Failure;
@@ -101,6 +101,14 @@ impl Piece<'_> {
     pub(super) fn describe(&self, record: &mut RecordMut<'_>) {
         record.set_time_unix_nano(self.time);
         record.set_attribute("log.iostream", self.stream);
+    }
+
+    /// As [`Self::describe`], on a record that owns what it holds.
+    pub(super) fn mark(&self, time: &mut u64, attributes: &mut AnyValue) {
+        *time = self.time;
+        let AnyValue::Map(attributes) = attributes else { return };
+        attributes.retain(|(key, _)| key != "log.iostream");
+        attributes.push(("log.iostream".to_owned(), self.stream.into()));
     }
 }
 

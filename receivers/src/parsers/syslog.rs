@@ -69,6 +69,16 @@ pub(super) fn read(line: &str, moment: Moment<'_>, record: &mut RecordMut<'_>) -
 }
 
 impl Message<'_> {
+    /// Sets the fields of a record that owns what it holds, as far as the message has them.
+    pub(super) fn set_time_and_severity(&self, time: &mut u64, number: &mut i32, text: &mut String) {
+        *time = self.time.unwrap_or(*time);
+        if let Some(priority) = self.priority {
+            let level = i64::from(priority % 8);
+            *number = severity::of_syslog(level).unwrap_or(0);
+            severity::syslog_name(level).clone_into(text);
+        }
+    }
+
     pub(super) fn structured_data(&self) -> AnyValue {
         let element = |(id, parameters): &(&str, Vec<(&str, String)>)| {
             let parameters = parameters.iter().map(|(key, value)| ((*key).to_owned(), value.as_str().into()));
