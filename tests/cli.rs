@@ -67,7 +67,7 @@ service:
             "4:20: exporters.stdout.format: unknown value `jsn`; did you mean `json`?",
             "5:3: exporters.stdot: unknown type of exporter `stdot`; did you mean `stdout`?",
             "7:3: extensions.zpages: the extension `zpages` is not available; remove it here and from \
-         `service.extensions`; available: health_check",
+         `service.extensions`; available: health_check, bearertokenauth, basicauth, apikey, file_storage",
             "9:29: service.telemetry.logs.level: unknown value `loud`; accepted values: trace, debug, info, \
              warn, error",
             "10:3: service: unknown key `pipeline`; did you mean `pipelines`?",

@@ -72,7 +72,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Period, Secret};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
+use watershed_pipeline::{AuthSettings, Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
 
 pub use self::doctor::check;
 pub use self::measure::Encoder;
@@ -81,7 +81,7 @@ use self::address::Connection;
 use self::delivery::Delivery;
 use self::server::Servers;
 use self::tables::Naming;
-use crate::client::{self, Tls};
+use crate::client::{self, Credentials, Tls};
 
 /// Settings of the exporter.
 #[derive(Deserialize, JsonSchema)]
@@ -106,6 +106,9 @@ pub(crate) struct Config {
     /// Headers that are sent along, for proxies in between. Default none.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// Who we are, to proxies in between and to ClickHouse if there is no `username`: names an extension such as
+    /// `bearertokenauth` or `basicauth`. Default none.
+    auth: Option<AuthSettings>,
     /// How long rows are kept, in tables that are created here. Default 0: for ever.
     #[serde(default = "ttl")]
     ttl: Period,
@@ -223,13 +226,8 @@ impl ExporterConfig for Config {
     const REACH: Reach = Reach::Network { timeout: Duration::from_secs(30) };
     type Exporter = ClickHouse;
 
-    fn build(&self, _cx: &Context) -> Result<ClickHouse, BuildError> {
-        self.exporter()
-    }
-}
-
-impl Config {
-    fn exporter(&self) -> Result<ClickHouse, BuildError> {
+    fn build(&self, cx: &Context) -> Result<ClickHouse, BuildError> {
+        let credentials = Credentials::new(self.auth.as_ref(), cx)?;
         let mut connection = Connection::new(&self.endpoint, &self.connection_params)?;
         if !self.username.is_empty() {
             connection.user = Some(self.username.clone());
@@ -248,10 +246,12 @@ impl Config {
         };
         let async_insert = self.async_insert.or(connection.async_insert).unwrap_or(false);
         let naming = self.naming(&connection.database);
-        let servers = Servers::new(connection, &self.tls, client::headers(&self.headers)?)?;
+        let servers = Servers::new(connection, &self.tls, client::headers(&self.headers)?, credentials)?;
         Ok(ClickHouse(Delivery::new(servers, naming, self.create_schema, compression, async_insert)))
     }
+}
 
+impl Config {
     fn naming(&self, database: &str) -> Naming {
         let prefix =
             if self.metrics_table_name.is_empty() { "otel_metrics" } else { &self.metrics_table_name };
@@ -289,9 +289,7 @@ impl Exporter for ClickHouse {
     }
 
     async fn flush(&self) -> Result<(), ExportError> {
-        if let Err(error) = self.0.servers().refresh() {
-            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
-        }
+        self.0.servers().refresh();
         Ok(())
     }
 }

@@ -18,6 +18,7 @@
 //! (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) is used unless `proxy_url` names one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -28,11 +29,13 @@ use reqwest::{Request, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, ConfigErrors, Period, Secret, Section, ServerUrl};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
+use watershed_pipeline::{
+    AuthSettings, Batch, Context, ExportError, Exporter, ExporterConfig, Extensions, Reach, Signal,
+};
 
 use crate::check::{self, Report};
 use crate::client::{
-    self, Answer, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version,
+    self, Answer, Client, Compression, CompressionParameters, Compressor, Credentials, Options, Tls, Version,
 };
 use crate::otlp_json;
 
@@ -51,6 +54,8 @@ pub(crate) struct Config {
     /// Headers that are sent along, such as `authorization`. Default none.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// Who we are to the server: names an extension such as `bearertokenauth` or `basicauth`. Default none.
+    auth: Option<AuthSettings>,
     /// How bodies are made smaller: `gzip`, `zstd`, `deflate` or `none`. Default `gzip`.
     #[serde(default)]
     compression: Compression,
@@ -117,12 +122,17 @@ fn force_attempt_http2() -> bool {
     true
 }
 
-/// Sends an empty request for each of these signals, given the section of an exporter.
+/// Sends an empty request for each of these signals, given the section of an exporter and the extensions that it may
+/// name.
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section, signals: &[Signal]) -> Result<Report, ConfigErrors> {
-    let exporter = check::build::<Config>(section)?;
+pub async fn check(
+    section: &Section,
+    signals: &[Signal],
+    extensions: &Arc<Extensions>,
+) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section, extensions)?;
     let server = |(signal, url): (Signal, &Option<Url>)| {
         let url = url.as_ref().map_or_else(|| "no address".to_owned(), Url::to_string);
         signals.contains(&signal).then_some((url, signal))
@@ -138,11 +148,11 @@ impl ExporterConfig for Config {
     const REACH: Reach = Reach::Network { timeout: Duration::from_secs(30) };
     type Exporter = OtlpHttp;
 
-    fn build(&self, _cx: &Context) -> Result<OtlpHttp, BuildError> {
+    fn build(&self, cx: &Context) -> Result<OtlpHttp, BuildError> {
         let addresses = self.addresses()?;
         let is_secure = addresses.iter().flatten().any(|url| url.scheme() == "https");
         Ok(OtlpHttp {
-            client: Client::new(self.options(is_secure))?,
+            client: Client::new(self.options(is_secure), Credentials::new(self.auth.as_ref(), cx)?)?,
             addresses,
             headers: client::headers(&self.headers)?,
             compressor: Compressor::new(self.compression, self.compression_params)?,
@@ -250,9 +260,7 @@ impl Exporter for OtlpHttp {
     }
 
     async fn flush(&self) -> Result<(), ExportError> {
-        if let Err(error) = self.client.refresh() {
-            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
-        }
+        self.client.refresh();
         Ok(())
     }
 }

@@ -50,6 +50,15 @@ impl Context {
         Self::new(kind, id, Telemetry::new(), Budget::new(1 << 30, 1 << 30), Arc::default())
     }
 
+    /// The same with the extensions of a configuration, for the examination of one component.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Arc<Extensions>) -> Self {
+        let mut shared = Shared::clone(&self.shared);
+        shared.insert(extensions);
+        self.shared = Arc::new(shared);
+        self
+    }
+
     /// The component's id as configured, for instance `otlp/edge`.
     #[must_use]
     pub fn id(&self) -> &ComponentId {

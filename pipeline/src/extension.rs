@@ -87,6 +87,13 @@ enum State {
 }
 
 impl Extensions {
+    /// Adds an extension that is in use; for tests of components that name one.
+    #[must_use]
+    pub fn with(mut self, id: ComponentId, extension: Extension) -> Self {
+        self.insert(id, extension, true);
+        self
+    }
+
     /// Adds an extension.
     pub(crate) fn insert(&mut self, id: ComponentId, extension: Extension, is_on: bool) {
         self.0.insert(id, if is_on { State::On(extension) } else { State::Off(extension) });

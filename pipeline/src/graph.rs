@@ -24,6 +24,7 @@ use crate::budget::Budget;
 use crate::component::{Exporter, Receiver, Refusal};
 use crate::context::{Context, Shared};
 use crate::delivery::Delivery;
+use crate::extension::Extensions;
 use crate::lanes::{Pipeline, submit};
 use crate::lifecycle::Lifecycle;
 use crate::outlet::{Outlet, Target};
@@ -75,6 +76,7 @@ pub struct Graph {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown_timeout: Duration,
+    extensions: Arc<Extensions>,
     diagram: String,
     warnings: Vec<ConfigWarning>,
 }
@@ -100,7 +102,13 @@ impl Graph {
         let parts = parts::Parts::build(document, registry, cx, &mut errors);
         let topology = topology::Topology::new(document, &mut errors);
         ConfigErrors::check(errors)?;
-        assembly::assemble(parts, &topology, document, cx)
+        assembly::assemble(parts, &topology, document, cx, extensions)
+    }
+
+    /// What components may name by id, for those who build one of them once more to examine it.
+    #[must_use]
+    pub fn extensions(&self) -> &Arc<Extensions> {
+        &self.extensions
     }
 
     /// The pipelines as a Mermaid flow chart, with what branches, joins and is derived.

@@ -170,6 +170,13 @@ impl Registry {
         self
     }
 
+    /// Adds the extensions of a list, behind those that are there.
+    #[must_use]
+    pub fn with_extensions(mut self, factories: &[ExtensionFactory]) -> Self {
+        self.extensions.extend(factories);
+        self
+    }
+
     /// Adds an extension; it wins over an earlier one of the same name.
     #[must_use]
     pub fn with_extension(mut self, factory: ExtensionFactory) -> Self {

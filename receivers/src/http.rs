@@ -84,7 +84,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, ComponentId, ConfigErrors, Endpoint, Period, Section};
 use watershed_pipeline::{
-    AuthSettings, Context, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError,
+    AuthSettings, Context, Extensions, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError,
 };
 
 use self::client::Network;
@@ -224,11 +224,14 @@ impl Config {
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section) -> Result<Result<SocketAddr, StartError>, ConfigErrors> {
+pub async fn check(
+    section: &Section,
+    extensions: &Arc<Extensions>,
+) -> Result<Result<SocketAddr, StartError>, ConfigErrors> {
     let config: Config = section.read()?;
     let id: Result<ComponentId, String> = section.id().parse();
     let id = id.map_err(|error| section.error_at("", error))?;
-    let built = config.build(&Context::detached(Kind::Receiver, id));
+    let built = config.build(&Context::detached(Kind::Receiver, id).with_extensions(Arc::clone(extensions)));
     let http = built.map_err(|error| section.build_error(error))?;
     Ok(http.listening.bind().await.map(|server| server.address()))
 }

@@ -32,6 +32,8 @@
 //! gRPC over HTTP/2; RFC 9110 for HTTP.
 
 mod answer;
+#[cfg(test)]
+mod auth_tests;
 mod frame;
 mod grpc;
 mod http;
@@ -47,7 +49,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ComponentId, ConfigErrors, Section};
-use watershed_pipeline::{Context, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError};
+use watershed_pipeline::{
+    Context, Extensions, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError,
+};
 
 use self::grpc::Grpc;
 use self::http::Http;
@@ -103,15 +107,20 @@ impl ReceiverConfig for Config {
     }
 }
 
-/// Binds each port of a receiver, given its section, and lets go of it at once. Says where it would listen.
+/// Binds each port of a receiver, given its section and the extensions that it may name, and lets go of it at once.
+/// Says where it would listen.
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section) -> Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors> {
+pub async fn check(
+    section: &Section,
+    extensions: &Arc<Extensions>,
+) -> Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors> {
     let config: Config = section.read()?;
     let id: Result<ComponentId, String> = section.id().parse();
     let id = id.map_err(|error| section.error_at("", error))?;
-    let built = config.build(&Context::detached(Kind::Receiver, id));
+    let cx = Context::detached(Kind::Receiver, id).with_extensions(Arc::clone(extensions));
+    let built = config.build(&cx);
     let otlp = built.map_err(|error| section.build_error(error))?;
     let grpc = otlp.grpc.as_ref().map(|protocol| &protocol.listening);
     let http = otlp.http.as_ref().map(|protocol| &protocol.listening);

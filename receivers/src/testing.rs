@@ -24,7 +24,8 @@ use tokio_rustls::client::TlsStream;
 use watershed_config::Section;
 use watershed_pipeline::testing::Probe;
 use watershed_pipeline::{
-    Batch, Budget, Context, Kind, Receiver as _, ReceiverConfig, ShutdownTrigger, Telemetry, shutdown,
+    AuthError, Batch, Budget, Context, Extension, Extensions, Identity, Kind, Receiver as _, ReceiverConfig,
+    RequestHeaders, ServerAuthenticator, ShutdownTrigger, Signal, Telemetry, shutdown,
 };
 
 /// A running receiver on free ports.
@@ -43,7 +44,8 @@ impl Bench {
         let config: C = Section::from_text(C::TYPE, yaml).unwrap().read().unwrap();
         let (telemetry, budget) = (Telemetry::new(), Budget::new(8 << 20, 8 << 20));
         let id = id.parse().unwrap();
-        let cx = Context::new(Kind::Receiver, id, telemetry.clone(), budget.clone(), Arc::default());
+        let cx = Context::new(Kind::Receiver, id, telemetry.clone(), budget.clone(), Arc::default())
+            .with_extensions(Arc::new(extensions()));
         let mut receiver = config.build(&cx).unwrap();
         receiver.bind().await.unwrap();
         let addresses = receiver.addresses();
@@ -84,6 +86,35 @@ impl Bench {
                 && sample.labels.contains(&("reason".to_owned(), reason.to_owned()))
         });
         ours.map(|sample| sample.value).sum()
+    }
+}
+
+/// The extension `doorman`, which lets in who sends `x-door: NAME`, and lets `x-door: traces` send traces only.
+fn extensions() -> Extensions {
+    let doorman = Extension::new().with_server_authenticator(Arc::new(Doorman));
+    Extensions::default().with("doorman".parse().unwrap(), doorman)
+}
+
+struct Doorman;
+
+#[async_trait::async_trait]
+impl ServerAuthenticator for Doorman {
+    async fn authenticate(&self, headers: &dyn RequestHeaders) -> Result<Identity, AuthError> {
+        match headers.header("x-door") {
+            None => Err(AuthError::Missing { header: "x-door".to_owned() }),
+            Some(b"wrong") => Err(AuthError::Invalid),
+            Some(b"crowd") => Err(AuthError::Busy),
+            Some(b"traces") => Ok(Identity::new(Some("traces")).limited_to(vec![Signal::Traces])),
+            Some(name) => Ok(Identity::new(Some(std::str::from_utf8(name).unwrap()))),
+        }
+    }
+
+    fn header(&self) -> &str {
+        "x-door"
+    }
+
+    fn challenge(&self) -> &str {
+        "Door"
     }
 }
 

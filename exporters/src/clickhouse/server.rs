@@ -20,7 +20,7 @@ use watershed_config::BuildError;
 
 use super::address::{Connection, Order};
 use super::verdict::{Failure, Reaction};
-use crate::client::{self, Client, Options, Tls, Version, body_start, chain, retry_after};
+use crate::client::{self, Client, Credentials, Options, Tls, Version, body_start, chain, retry_after};
 
 /// For how long a server that did not answer is asked last.
 const AVOIDED: Duration = Duration::from_secs(10);
@@ -42,7 +42,12 @@ impl Servers {
     ///
     /// # Errors
     /// Names the setting that is wrong.
-    pub(super) fn new(connection: Connection, tls: &Tls, mut headers: HeaderMap) -> Result<Self, BuildError> {
+    pub(super) fn new(
+        connection: Connection,
+        tls: &Tls,
+        mut headers: HeaderMap,
+        credentials: Credentials,
+    ) -> Result<Self, BuildError> {
         let is_secure = connection.servers.iter().any(|url| url.scheme() == "https");
         let options = Options {
             tls: tls.clone(),
@@ -71,7 +76,7 @@ impl Servers {
             headers.insert(name, value);
         }
         let failed = Mutex::new(vec![None; connection.servers.len()]);
-        let client = Client::new(options)?;
+        let client = Client::new(options, credentials)?;
         Ok(Self {
             connection,
             client,
@@ -84,11 +89,8 @@ impl Servers {
     }
 
     /// Reads the certificates again if it is time to.
-    ///
-    /// # Errors
-    /// Says which file is wrong.
-    pub(super) fn refresh(&self) -> Result<(), BuildError> {
-        self.client.refresh()
+    pub(super) fn refresh(&self) {
+        self.client.refresh();
     }
 
     /// The servers in the order of the endpoint.
@@ -194,7 +196,10 @@ impl Servers {
         for (name, value) in &self.connection.settings {
             client = client.with_setting(name, value);
         }
-        for (name, value) in self.headers.iter().filter(|(name, _)| **name != USER_AGENT) {
+        let mut headers = self.headers.clone();
+        let added = self.client.credentials().add_to(&mut headers);
+        added.map_err(|error| Failure::unreachable(error.to_string()))?;
+        for (name, value) in headers.iter().filter(|(name, _)| **name != USER_AGENT) {
             client = client.with_header(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
         }
         Ok(client)
@@ -234,7 +239,7 @@ mod tests {
         connection.user = Some("me".to_owned());
         connection.password = Some(Secret::new("hunter2 ü"));
         let section = watershed_config::Section::from_text("tls", tls).unwrap();
-        Servers::new(connection, &section.read().unwrap(), HeaderMap::new()).unwrap()
+        Servers::new(connection, &section.read().unwrap(), HeaderMap::new(), Credentials::default()).unwrap()
     }
 
     async fn insert(servers: &Servers) -> Result<(), Failure> {

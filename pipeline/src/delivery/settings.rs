@@ -8,15 +8,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use watershed_config::{ByteSize, ConfigError, ConfigErrors, Period, Section};
+use watershed_config::{ByteSize, ComponentId, ConfigError, ConfigErrors, Period, Section};
 
 use crate::batch::Signal;
 use crate::component::Reach;
+use crate::extension::Extensions;
 use crate::storage::queue_directory;
 
 const MEMORY: &str = "memory";
 const DISK: &str = "disk";
-const FILE_STORAGE: &str = "file_storage";
 const QUOTA_MIN: ByteSize = ByteSize::new(1 << 20);
 
 /// The most batches that one exporter sends at the same time.
@@ -53,7 +53,7 @@ pub struct SendingQueue {
     pub wait_for_result: bool,
     /// Where the queue is kept: `disk` or `memory`. Default `disk` for exporters that send over a network: a sender is
     /// told that its data is taken when it is on disk. What is in `memory` is lost in a crash. The id of a
-    /// `file_storage` extension means `disk`.
+    /// `file_storage` extension means on disk, in its directory.
     pub storage: Option<String>,
     /// How much a queue on disk takes at most; more has to wait. Default `10GiB` for each exporter and signal.
     pub quota: ByteSize,
@@ -167,6 +167,8 @@ pub(crate) struct DeliverySettings {
     pub(crate) retry: Option<RetryOnFailure>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) storage: Storage,
+    /// The directory of the extension that the queue is kept in, instead of that of the process.
+    pub(crate) root: Option<PathBuf>,
     /// The directory of the queue, if it is kept on disk.
     pub(crate) directory: Option<PathBuf>,
 }
@@ -203,6 +205,7 @@ impl DeliverySettings {
         };
         let settings = Self {
             storage,
+            root: None,
             directory: None,
             queue: queue.or(default_queue).filter(|queue| queue.enabled),
             retry: Some(retry.unwrap_or_default()).filter(|retry| retry.enabled),
@@ -213,6 +216,21 @@ impl DeliverySettings {
 }
 
 impl DeliverySettings {
+    /// Finds the extension that the settings of the queue name, if they name one.
+    ///
+    /// # Errors
+    /// There is none of that name that is switched on and offers storage.
+    pub(crate) fn find_storage(&mut self, extensions: &Extensions) -> Result<(), String> {
+        let named = self.queue.as_ref().and_then(|queue| queue.storage.as_deref());
+        let Some(named) = named.filter(|named| ![MEMORY, DISK].contains(named)) else { return Ok(()) };
+        let found = named.parse::<ComponentId>().and_then(|id| extensions.storage(&id));
+        let found = found.map_err(|problem| {
+            format!("must be `disk`, `memory` or the id of an extension such as `file_storage`: {problem}")
+        });
+        self.root = Some(found?);
+        Ok(())
+    }
+
     /// Says where the queues of the process are, if it has such a place, and decides what follows from that.
     pub(crate) fn place(&mut self, root: Option<&Path>, exporter: &str, signal: Signal) {
         if self.storage == Storage::DiskIfPossible {
@@ -221,6 +239,7 @@ impl DeliverySettings {
         if self.queue.is_none() || self.storage == Storage::Memory {
             return;
         }
+        let root = self.root.as_deref().or(root);
         self.directory = root.map(|root| queue_directory(root, exporter, signal));
         if let Some(retry) = &mut self.retry {
             // What is on disk can wait for ever.
@@ -260,13 +279,6 @@ impl SendingQueue {
         }
         if self.queue_size == Some(0) {
             complain("queue_size", "must be positive; `enabled: false` switches the queue off");
-        }
-        let known = |storage: &str| {
-            let kind = storage.split('/').next();
-            storage == MEMORY || storage == DISK || kind == Some(FILE_STORAGE)
-        };
-        if self.storage.as_deref().is_some_and(|storage| !known(storage)) {
-            complain("storage", "must be `disk`, `memory` or the id of a `file_storage` extension");
         }
         if self.wait_for_result && self.storage.as_deref().is_some_and(|storage| storage != MEMORY) {
             complain(
@@ -351,6 +363,30 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_is_kept_in_the_directory_of_the_extension_that_it_names() {
+        let mut extensions = Extensions::default();
+        let offers = crate::extension::Extension::new().with_storage("/own".into());
+        extensions.insert("file_storage/own".parse().unwrap(), offers, true);
+        let settings = |storage: &str| {
+            let text = format!("endpoint: x\nsending_queue: {{storage: {storage}}}");
+            let mut section = Section::from_text("otlp", &text).unwrap();
+            let (mut settings, errors) = DeliverySettings::take(&mut section, Reach::Local);
+            assert_eq!(errors, []);
+            settings.find_storage(&extensions)?;
+            settings.place(Some(Path::new("/all")), "otlp", Signal::Logs);
+            Ok::<_, String>(settings.directory)
+        };
+        assert_eq!(settings("memory"), Ok(None));
+        assert_eq!(settings("disk"), Ok(Some("/all/otlp/logs".into())));
+        assert_eq!(settings("file_storage/own"), Ok(Some("/own/otlp/logs".into())));
+        assert_eq!(
+            settings("dsik").unwrap_err(),
+            "must be `disk`, `memory` or the id of an extension such as `file_storage`: the extension `dsik` is not \
+             configured; use one of: file_storage/own"
+        );
+    }
+
+    #[test]
     fn options_of_the_engine_are_taken_out_of_the_section() {
         check(
             "endpoint: x\ntimeout: 3s\nsending_queue: {batch: }\nretry_on_failure: {max_elapsed_time: 0}",
@@ -361,10 +397,9 @@ mod tests {
     #[test]
     fn mistakes_have_a_place_and_a_way_out() {
         check(
-            "endpoint: x\nsending_queue: {queue_size: 0, storage: nowhere}\ntimeout: soon",
+            "endpoint: x\nsending_queue: {queue_size: 0}\ntimeout: soon",
             &[
                 "otlp:2:29: otlp.sending_queue.queue_size: must be positive; `enabled: false` switches the queue off",
-                "otlp:2:41: otlp.sending_queue.storage: must be `disk`, `memory` or the id of a `file_storage` extension",
                 "otlp:3:1: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
             ],
         );

@@ -16,7 +16,7 @@ use crate::component::{Out, Processor};
 use crate::delivery::DeliverySettings;
 use crate::lifecycle::guard;
 use crate::receipt::{Waiter, receipt};
-use crate::registry::{Description, ExporterFactory, ProcessorFactory, ReceiverFactory};
+use crate::registry::{Description, ExporterFactory, ExtensionFactory, ProcessorFactory, ReceiverFactory};
 use crate::telemetry::{Kind, Telemetry};
 
 /// Sequences of arbitrary batches that each processor gets, per signal.
@@ -73,6 +73,19 @@ pub fn processors(factories: &[ProcessorFactory]) -> Result<(), String> {
             }));
         }
         violations
+    }))
+}
+
+/// Checks all extensions: page, settings.
+///
+/// # Errors
+/// Returns every violation, one a line.
+pub fn extensions(factories: &[ExtensionFactory]) -> Result<(), String> {
+    check(factories.iter().flat_map(|factory| {
+        settings(&factory.description, "extensions", |section| {
+            let context = context(Kind::Extension, factory.description.type_name, &Telemetry::new())?;
+            built(section, (factory.parse)(section)?.build(&context).map(drop))
+        })
     }))
 }
 

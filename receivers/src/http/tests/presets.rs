@@ -110,8 +110,8 @@ fn datadog_is_understood() {
              "timestamp":1734604215123,"ddsource":"nginx","ddtags":"env:staging,version:5.1,canary,team:web",
              "hostname":"i-012345678","service":"payment"},{}]"#,
         &["1734604215123000000 info=9 \"2019-11-19T14:37:58,995 INFO [process.name][20081] Hello World\" \
-           {datadog.log.source: \"nginx\", canary: true, team: \"web\"} resource={host.name: \"i-012345678\", \
-           service.name: \"payment\", deployment.environment.name: \"staging\", service.version: \"5.1\"}"],
+           {datadog.log.source: \"nginx\", canary: true, team: \"web\"} resource={service.name: \"payment\", \
+           host.name: \"i-012345678\", deployment.environment.name: \"staging\", service.version: \"5.1\"}"],
     );
     check("/v1/input", "text/plain", "one\ntwo", &["0 =0 \"one\" {}", "0 =0 \"two\" {}"]);
 }

@@ -182,6 +182,21 @@ async fn keys_are_asked_for_and_refusals_counted_by_reason() {
 }
 
 #[tokio::test]
+async fn an_extension_may_know_who_sends() {
+    let bench = start("auth: {authenticator: doorman}").await;
+    for (door, status) in [("anna", 200), ("traces", 403), ("wrong", 401), ("crowd", 503)] {
+        let answer = ask(&bench, post("/logs", "application/json").header("x-door", door), "{}").await;
+        assert_eq!(answer.status.as_u16(), status, "{door}");
+    }
+    assert_eq!(ask(&bench, post("/logs", "application/json"), "{}").await.status, StatusCode::UNAUTHORIZED);
+    assert!(bench.probe.batches()[0].metadata().unwrap().values("auth.subject").eq(["anna"]));
+    refused(
+        "{auth: {authenticator: doorman}, keys: [{name: a, key: 0123456789abcdef}]}",
+        "http:1:40: http.keys: can't",
+    );
+}
+
+#[tokio::test]
 async fn pages_of_allowed_origins_may_send_and_others_may_not() {
     let bench = start("cors: {allowed_origins: ['https://*.example']}").await;
     let beacon = |origin| post("/logs?key=x", "text/plain;charset=UTF-8").header("origin", origin);
