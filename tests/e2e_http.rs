@@ -3,10 +3,8 @@
 
 mod support {
     pub(crate) mod client;
-    #[expect(dead_code, reason = "only parts of an example's set-up are used")]
-    pub(crate) mod example;
-    pub(crate) mod outcome;
     pub(crate) mod program;
+    #[expect(dead_code, reason = "the example is started with other ports than it says")]
     pub(crate) mod running;
 }
 

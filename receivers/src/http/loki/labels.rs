@@ -1,4 +1,4 @@
-//! The labels of a stream as Prometheus writes them: `{job="api", path="C:\\x"}`.
+//! The labels of a stream as Prometheus writes them: `{job="api", text="a \"b\""}`.
 
 /// Reads labels into names and values; nothing if the text is anything else.
 pub(super) fn parse(text: &str) -> Option<Vec<(&str, String)>> {
