@@ -34,7 +34,6 @@
 mod answer;
 #[cfg(test)]
 mod auth_tests;
-mod failure;
 mod frame;
 mod grpc;
 mod http;
@@ -57,8 +56,9 @@ use watershed_pipeline::{
 use self::grpc::Grpc;
 use self::http::Http;
 use self::intake::Intake;
-use self::settings::{GrpcSettings, HttpSettings, Listening};
+use self::settings::{GrpcSettings, HttpSettings};
 use crate::server::auth::Guard;
+use crate::server::settings::Listening;
 use crate::server::{Server, Service};
 
 /// Settings of the receiver.

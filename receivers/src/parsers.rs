@@ -50,7 +50,7 @@
 mod columns;
 mod container;
 mod format;
-mod keys;
+pub(crate) mod keys;
 mod operators;
 mod patterns;
 mod reader;

@@ -12,7 +12,7 @@ use watershed_config::{ComponentId, ConfigErrors, Document, Section, load, proce
 use watershed_exporters::check::{Finding, Report, Severity};
 use watershed_exporters::{clickhouse, loki, otlp_grpc, otlp_http};
 use watershed_pipeline::{ExporterFactory, Extensions, Reach, Registry, Signal, StartError};
-use watershed_receivers::otlp;
+use watershed_receivers::{http, otlp};
 
 use super::config_arguments::ConfigArguments;
 use super::{Failure, chain, print};
@@ -120,6 +120,7 @@ async fn examine_receiver(
     extensions: &Arc<Extensions>,
 ) -> Option<Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors>> {
     match type_name {
+        "http" => Some(http::check(section, extensions).await.map(|bound| vec![bound])),
         "otlp" => Some(otlp::check(section, extensions).await),
         _ => None,
     }

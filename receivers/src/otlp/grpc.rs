@@ -14,12 +14,12 @@ use hyper::body::Incoming;
 use watershed_pipeline::{Reservation, Signal};
 
 use super::answer;
-use super::failure::{Failure, Kind};
 use super::frame::{FrameError, Framer, Message};
 use super::intake::Intake;
 use crate::server::auth::Guard;
 use crate::server::body::{STEP, next};
 use crate::server::compression::{DecompressError, Encoding, decompress};
+use crate::server::failure::{Failure, Kind};
 use crate::server::{Reply, Service};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use watershed_pipeline::{Batch, Budget, Context, Metadata, Outlet, Reservation, Signal};
 
-use super::failure::{Failure, Failures, Kind};
 use crate::server::auth::Guard;
+use crate::server::failure::{Failure, Failures, Kind};
 
 /// The way from a message to the pipelines.
 pub(crate) struct Intake {

@@ -132,13 +132,13 @@ impl Known {
             Self::Json => {
                 let entries = json::read(line, fields)
                     .map_err(|error| Failure { format: "json", reason: json_reason(error.reason) })?;
-                lift(entries, line, moment, None, record);
+                lift(entries.iter(), Some(line), moment, None, record);
                 Ok(())
             }
             Self::Logfmt => {
                 let entries = logfmt::read(line, fields)
                     .map_err(|error| Failure { format: "logfmt", reason: logfmt_reason(error) })?;
-                lift(entries, line, moment, None, record);
+                lift(entries.iter(), Some(line), moment, None, record);
                 Ok(())
             }
             Self::Syslog => syslog::read(line, moment, record),
@@ -197,7 +197,7 @@ impl Content {
             Self::Own(pattern) => pattern.read(line, fields, moment, record),
             Self::Csv(columns) => {
                 let entries = columns.read(line, fields)?;
-                lift(entries, line, moment, None, record);
+                lift(entries.iter(), Some(line), moment, None, record);
                 Ok(())
             }
         }
