@@ -41,7 +41,7 @@ pub use points::{DataPoint, Exemplar, Metric, PointValue};
 pub use record::{Record, Resource, Scope};
 pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 pub use span::{Span, SpanEvent, SpanLink};
-pub use sweep::{Edit, Sweep, TextPlace};
+pub use sweep::{Edit, End, Sweep, TextPlace};
 pub(crate) use value::Stored;
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 

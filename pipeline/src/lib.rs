@@ -30,9 +30,9 @@ mod telemetry;
 pub mod testing;
 
 pub use batch::{
-    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Edit, Exemplar, IntoValue,
-    LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
-    Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, Sweep, TextPlace, Value,
+    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Edit, End, Exemplar,
+    IntoValue, LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut,
+    RecordsMut, Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, Sweep, TextPlace, Value,
 };
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{

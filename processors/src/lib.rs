@@ -12,6 +12,7 @@ mod batch;
 mod filter;
 mod literal;
 mod memory_limiter;
+mod redaction;
 mod resource;
 
 use watershed_pipeline::{ProcessorFactory, processor};
@@ -22,6 +23,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<batch::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
+    processor::<redaction::Config>(),
     processor::<resource::Config>(),
 ];
 

@@ -29,11 +29,22 @@ pub trait Sweep {
     /// Looks at a value that is no text.
     fn value(&mut self, place: TextPlace<Self::Verdict>, value: Value<'_>) -> Edit;
 
-    /// Whether the resource, scope or record stays whose texts and values were offered since the last call.
-    /// A resource or scope that does not stay takes its records with it. For a metric it is asked too.
-    fn keeps(&mut self) -> bool {
-        true
+    /// What becomes of the resource, scope, metric or record whose texts and values were offered since the last call.
+    fn end(&mut self) -> End {
+        End::Keep
     }
+}
+
+/// What becomes of a resource, scope, metric or record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum End {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It stays and gets these attributes; a metric can't have any.
+    Annotate(Vec<(&'static str, AnyValue)>),
+    /// It goes; a resource, scope or metric takes its records with it.
+    Drop,
 }
 
 /// What becomes of a text or a value.
@@ -109,10 +120,13 @@ impl Batch {
         for part in &mut self.parts {
             let mut look = Look::new(part, sweep);
             look.everything();
-            let Found { edits, dropped } = look.found;
+            let Found { edits, notes, dropped } = look.found;
             changed += edits.len();
             if !edits.is_empty() {
                 apply::apply(Arc::make_mut(part), edits);
+            }
+            for (holder, key, value) in notes {
+                Arc::make_mut(part).set_attribute(holder, key, &value);
             }
             if dropped.contains(&true) {
                 let mut dropped = dropped.into_iter();
@@ -128,6 +142,8 @@ impl Batch {
 #[derive(Default)]
 struct Found {
     edits: Vec<(Target, Edit)>,
+    /// Attributes to set.
+    notes: Vec<(Holder, &'static str, AnyValue)>,
     /// Of each row whether it goes; empty if all stay.
     dropped: Vec<bool>,
 }
@@ -154,7 +170,7 @@ impl<'a, S: Sweep> Look<'a, S> {
             let holder = Holder::Resource(index);
             self.attributes(holder, row.attrs);
             self.text(holder, Field::SchemaUrl, row.schema_url);
-            lost_resources.extend((!self.sweep.keeps()).then_some(index));
+            lost_resources.extend(self.end(holder).then_some(index));
         }
         for (index, row) in part.scopes.iter().enumerate() {
             let holder = Holder::Scope(index);
@@ -162,16 +178,16 @@ impl<'a, S: Sweep> Look<'a, S> {
             self.text(holder, Field::Name, row.name);
             self.text(holder, Field::Version, row.version);
             self.text(holder, Field::SchemaUrl, row.schema_url);
-            let is_lost = !self.sweep.keeps() || lost_resources.contains(&(row.resource as usize));
+            let is_lost = self.end(holder) || lost_resources.contains(&(row.resource as usize));
             lost_scopes.extend(is_lost.then_some(index));
         }
         let lost_metrics = self.metrics();
         for row in 0..part.len() {
             self.row(row);
-            let stays = self.sweep.keeps()
-                && (lost_scopes.is_empty() || !lost_scopes.contains(&part.scope_of(row)))
-                && (lost_metrics.is_empty() || !lost_metrics.contains(&metric_of(part, row)));
-            if !stays {
+            let is_lost = self.end(Holder::Row(row))
+                || (!lost_scopes.is_empty() && lost_scopes.contains(&part.scope_of(row)))
+                || (!lost_metrics.is_empty() && lost_metrics.contains(&metric_of(part, row)));
+            if is_lost {
                 self.found.dropped.resize(part.len(), false);
                 if let Some(dropped) = self.found.dropped.get_mut(row) {
                     *dropped = true;
@@ -191,7 +207,7 @@ impl<'a, S: Sweep> Look<'a, S> {
             self.text(holder, Field::Name, row.name);
             self.text(holder, Field::Description, row.description);
             self.text(holder, Field::Unit, row.unit);
-            lost.extend((!self.sweep.keeps()).then_some(index));
+            lost.extend(self.end(holder).then_some(index));
         }
         lost
     }
@@ -270,9 +286,7 @@ impl<'a, S: Sweep> Look<'a, S> {
         match stored {
             Stored::Absent | Stored::Empty => Edit::Keep,
             Stored::Str(text) => self.sweep.text(place, self.part.buffer.bytes(text)),
-            other => {
-                other.read(&self.part.buffer).map_or(Edit::Keep, |value| self.sweep.value(place, value))
-            }
+            other => other.read(&self.part.buffer).map_or(Edit::Keep, |value| self.sweep.value(place, value)),
         }
     }
 
@@ -283,6 +297,21 @@ impl<'a, S: Sweep> Look<'a, S> {
         }
         let edit = self.sweep.text(field.place(), self.part.buffer.bytes(text));
         self.note(Target::Text { holder, field }, edit);
+    }
+
+    /// Whether what was looked at goes.
+    #[inline]
+    fn end(&mut self, holder: Holder) -> bool {
+        match self.sweep.end() {
+            End::Keep => false,
+            End::Drop => true,
+            End::Annotate(attributes) => {
+                let is_metric = matches!(holder, Holder::Metric(_));
+                let notes = attributes.into_iter().filter(|_| !is_metric);
+                self.found.notes.extend(notes.map(|(key, value)| (holder, key, value)));
+                false
+            }
+        }
     }
 
     #[inline]

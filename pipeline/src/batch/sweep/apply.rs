@@ -40,14 +40,7 @@ pub(super) fn apply(part: &mut Part, edits: Vec<(Target, Edit)>) {
 }
 
 fn text_of(value: AnyValue) -> String {
-    match value {
-        AnyValue::Str(text) => text,
-        other => {
-            let mut buffer = super::super::Buffer::default();
-            let stored = store(&other, &mut buffer);
-            stored.read(&buffer).map_or_else(String::new, |value| value.to_text().into_owned())
-        }
-    }
+    if let AnyValue::Str(text) = value { text } else { value.to_text() }
 }
 
 fn rename(part: &mut Part, holder: Holder, position: usize, name: &str) {

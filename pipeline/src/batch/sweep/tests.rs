@@ -87,8 +87,8 @@ impl Sweep for DropAt {
         Edit::Keep
     }
 
-    fn keeps(&mut self) -> bool {
-        !std::mem::take(&mut self.1)
+    fn end(&mut self) -> End {
+        if std::mem::take(&mut self.1) { End::Drop } else { End::Keep }
     }
 }
 
