@@ -17,6 +17,8 @@ mod resource;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
+pub use redaction::{Redactor, RuleFile};
+
 /// Every processor, in the order of the manual.
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),

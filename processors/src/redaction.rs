@@ -38,6 +38,8 @@ mod detect;
 mod key_words;
 mod pair;
 mod patterns;
+mod redactor;
+mod rule_file;
 mod rules;
 mod settings;
 mod summary;
@@ -50,6 +52,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Secret};
 use watershed_pipeline::{Batch, Context, Counter, Out, Processor, ProcessorConfig, Unit};
+
+pub use redactor::Redactor;
+pub use rule_file::RuleFile;
 
 use action::ActionKind;
 use detect::Detector;

@@ -144,6 +144,55 @@ impl Detector {
         }
     }
 
+    /// The rule for JavaScript: an expression, its flags, and the name of a check that a match must pass.
+    pub(super) const fn javascript(self) -> (&'static str, &'static str, Option<&'static str>) {
+        match self {
+            Self::CreditCard => {
+                (r"(?<![\d.A-Za-z])\d{4}(?:(?:[ +-]|%20)?\d){9,15}(?![\dA-Za-z])", "gu", Some("luhn"))
+            }
+            Self::Ssn => (r"(?<![\dA-Za-z])\d{3}([- ])\d{2}\1\d{4}(?![\dA-Za-z])", "gu", Some("ssn")),
+            Self::Iban => (
+                r"(?<![\dA-Za-z])[A-Z]{2}\d{2}(?:(?:[ +-]|%20)?[A-Z0-9]){11,30}(?![\dA-Za-z])",
+                "gu",
+                Some("iban"),
+            ),
+            Self::Jwt => (r"(?<![\w-])eyJ[\w-]+\.[\w-]*\.[\w-]*(?:\.[\w-]*){0,2}", "gu", None),
+            Self::BearerToken => (
+                r"(?<![\dA-Za-z])bearer(?:[ +\t]|%20)+(?<secret>[\w.~+/=-]{16,}|(?=[a-z._~+/=-]*\d)[\w.~+/=-]{8,})",
+                "giu",
+                None,
+            ),
+            Self::AwsKey => (r"(?<![\dA-Za-z])A[KS]IA[A-Z0-9]{16}(?![\dA-Za-z])", "gu", None),
+            Self::GcpKey => (r"(?<![\dA-Za-z])(?:AIza[\w-]{35}|GOCSPX-[\w-]{28})(?![\w-])", "gu", None),
+            Self::GithubToken => {
+                (r"(?<![\dA-Za-z_])(?:gh[pousr]_[A-Za-z0-9_]{36,}|github_pat_[A-Za-z0-9_]{22,})", "gu", None)
+            }
+            Self::SlackToken => (r"(?<![\dA-Za-z])(?:xox[abeoprs]-|xapp-)[A-Za-z0-9-]{10,}", "gu", None),
+            Self::PrivateKey => (
+                r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----[^]*?(?:-----END [^-]*-----|$)",
+                "gu",
+                None,
+            ),
+            Self::UrlPassword => {
+                (r#":\/\/[^:\s\/?#"'<>\\`@]*:(?<secret>[^\s\/?#"'<>\\`]+)(?=@)"#, "gu", None)
+            }
+            Self::Email => (r"[\p{L}\d._+-]{1,64}(?:@|%40)[\p{L}\d.-]+\.\p{L}{2,}", "gu", None),
+            Self::Phone => (
+                r"(?<![\w+.-])(?:\+\d(?:[ .()-]?\d){7,14}|(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-. ])[2-9]\d{2}[-. ]\d{4})(?![\dA-Za-z])",
+                "gu",
+                None,
+            ),
+            Self::Ipv4 => {
+                (r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|(?![\d.]))){4}(?<!\.)", "gu", None)
+            }
+            Self::Ipv6 => (
+                r"(?<![\w:.])(?=[\dA-Fa-f:]*:[\dA-Fa-f]*:)(?:[\dA-Fa-f]{1,4}:){1,7}(?::|(?::?[\dA-Fa-f]{1,4}){1,7})(?![\w:])",
+                "gu",
+                None,
+            ),
+        }
+    }
+
     /// What there is to hide at a candidate: the bytes to replace, all of them at or behind `floor`.
     pub(super) fn find(self, text: &[u8], at: usize, floor: usize) -> Option<Range<usize>> {
         let found = match self {

@@ -66,6 +66,17 @@ impl KeyWords {
         self.rules.is_empty()
     }
 
+    /// The words of all rules, written together in small letters.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u16)> {
+        let text = |letters| std::str::from_utf8(letters).unwrap_or_default();
+        self.rules.iter().map(move |(letters, rule)| (text(letters), *rule))
+    }
+
+    /// The words that do not count at the end of a key.
+    pub(super) fn tails() -> impl Iterator<Item = String> {
+        TAILS.into_iter().map(|tail| String::from_utf8_lossy(tail).into_owned())
+    }
+
     /// The last three letters of all keys that are meant: the third, the second and the last from the end.
     pub(super) fn last_letters(&self) -> [ByteSet; 3] {
         let [mut first, mut second, mut third] = [ByteSet::default(); 3];
@@ -106,8 +117,9 @@ impl KeyWords {
     fn find_suffix(&self, words: &Words) -> Option<u16> {
         let letters = words.letters();
         let first = letters.len().saturating_sub(self.longest);
-        let starts = (first..letters.len()).rev().filter(|start| words.begins >> start & 1 == 1);
-        starts.filter_map(|start| self.rules.get(letters.get(start..)?)).last().copied()
+        // From the longest to the shortest, so that the rule that says most wins.
+        let mut starts = (first..letters.len()).filter(|start| words.begins >> start & 1 == 1);
+        starts.find_map(|start| self.rules.get(letters.get(start..)?)).copied()
     }
 }
 

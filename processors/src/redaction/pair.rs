@@ -250,7 +250,7 @@ impl Cursor<'_> {
                         .iter()
                         .any(|end| rest.get(distance..).is_some_and(|rest| rest.starts_with(end))))
         };
-        at + rest.iter().enumerate().position(|next| ends(next)).unwrap_or(rest.len())
+        at + rest.iter().enumerate().position(ends).unwrap_or(rest.len())
     }
 
     fn end_of_line(&self, at: usize) -> usize {

@@ -78,19 +78,19 @@ const SET_SIZE_MAX: usize = 10 << 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct OwnRule {
     /// The name by which its hits are counted, and by which `actions` calls it. Required.
-    name: String,
+    pub(super) name: String,
     /// Last words of keys that are meant, as in `keys`.
     #[serde(default)]
     keys: Vec<String>,
     /// Whole keys that are meant; `*` stands for any characters, `?` for one. Case does not matter.
     #[serde(default)]
-    key_globs: Vec<String>,
+    pub(super) key_globs: Vec<String>,
     /// Regular expressions for keys that are meant.
     #[serde(default)]
-    key_patterns: Vec<String>,
+    pub(super) key_patterns: Vec<String>,
     /// Regular expressions for values that are meant, wherever they stand in a text.
     #[serde(default)]
-    patterns: Vec<String>,
+    pub(super) patterns: Vec<String>,
     /// What is done about it. Default: `action` of the processor.
     #[serde(default)]
     action: Option<ActionKind>,
@@ -139,12 +139,17 @@ impl Config {
         Ok((rules, self.lists()?))
     }
 
-    fn lists(&self) -> Result<KeyLists, BuildError> {
+    /// The only keys that stay, if there is such a list.
+    pub(super) fn allow_list(&self) -> Option<&[String]> {
         let is_closed = self.allow_all_keys.map_or(!self.allowed_keys.is_empty(), |all| !all);
+        is_closed.then_some(self.allowed_keys.as_slice())
+    }
+
+    fn lists(&self) -> Result<KeyLists, BuildError> {
         Ok(KeyLists {
             ignored: self.ignored_keys.iter().cloned().collect(),
             ignored_patterns: set("ignored_key_patterns", &self.ignored_key_patterns)?,
-            allowed: is_closed.then(|| self.allowed_keys.iter().cloned().collect::<HashSet<_>>()),
+            allowed: self.allow_list().map(|keys| keys.iter().cloned().collect::<HashSet<_>>()),
         })
     }
 
@@ -341,7 +346,7 @@ fn set(path: &str, sources: &[String]) -> Result<Option<RegexSet>, BuildError> {
 }
 
 /// A glob as a regular expression.
-fn glob_pattern(glob: &str) -> String {
+pub(super) fn glob_pattern(glob: &str) -> String {
     let of = |letter: char| match letter {
         '*' => ".*".to_owned(),
         '?' => ".".to_owned(),

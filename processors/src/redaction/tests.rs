@@ -79,7 +79,7 @@ fn attributes_are_hidden_by_key_whatever_their_type() {
     let batch = Batch::builder(Signal::Logs)
         .resource(|resource| resource.set_attribute("db.password", "x"))
         .record(|log| {
-            log.set_attribute("http.request.header.authorization", &AnyValue::Array(vec!["Bearer x".into()]));
+            log.set_attribute("http.request.header.authorization", AnyValue::Array(vec!["Bearer x".into()]));
             log.set_attribute("user.pin_token", 5);
             log.set_attribute("has_password", true);
             log.set_attribute("payload", &nested);

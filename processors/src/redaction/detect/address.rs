@@ -9,9 +9,9 @@ const LOCAL_MAX: usize = 64;
 const DOMAIN_MAX: usize = 255;
 
 /// Whether a byte may stand in front of the `@` of an address: RFC 5322, section 3.2.3, and letters of other scripts, but
-/// without `/`, `=`, `'` and the like, which far more often stand around an address than in it.
+/// without `%`, `/`, `=`, `'` and the like, which far more often stand around an address than in it.
 pub(super) fn is_local(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._+-%".contains(&byte) || byte >= 0x80
+    byte.is_ascii_alphanumeric() || b"._+-".contains(&byte) || byte >= 0x80
 }
 
 /// An address around `@` or `%40`, of which the candidate is the byte before.
@@ -24,8 +24,9 @@ pub(super) fn email(text: &[u8], at: usize, floor: usize) -> Option<Range<usize>
     let first = (at + 1).saturating_sub(LOCAL_MAX).max(floor);
     let local = text.get(first..=at)?.iter().rev().take_while(|byte| is_local(**byte)).count();
     let start = at + 1 - local;
-    // An escape in front of the address is not a part of it.
-    let start = if has(text, start, b"%") { start + 3 } else { start };
+    // The rest of an escape such as `%3D` in front of the address is not a part of it.
+    let is_escape = start > 0 && byte(text, start - 1) == b'%' && local > 2;
+    let start = if is_escape { start + 2 } else { start };
     (start <= at).then_some(start..end)
 }
 

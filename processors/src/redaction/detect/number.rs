@@ -18,8 +18,8 @@ pub(super) fn ssn(text: &[u8], at: usize) -> Option<Range<usize>> {
         area != b"000" && area != b"666" && area < b"900".as_slice() && group != b"00" && serial != b"0000";
     // What goes on with the same separator is some other, longer number.
     let goes_on = |byte: u8, next: u8| byte == b'-' && next.is_ascii_digit();
-    let is_alone = !goes_on(byte(text, end), byte(text, end + 1))
-        && !(start >= 2 && goes_on(byte(text, start - 1), byte(text, start - 2)));
+    let continues = start >= 2 && goes_on(byte(text, start - 1), byte(text, start - 2));
+    let is_alone = !continues && !goes_on(byte(text, end), byte(text, end + 1));
     (is_number && is_given_out && is_alone && begins(text, start) && ends(text, end)).then_some(start..end)
 }
 
