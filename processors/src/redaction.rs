@@ -209,4 +209,6 @@ impl Processor for Redaction {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -128,8 +128,12 @@ impl Cursor<'_> {
 
     fn spaces(&mut self) {
         let end = self.at + SPACES_MAX;
-        while self.at < end && matches!(self.peek(), Some(b' ' | b'\t')) {
-            self.at += 1;
+        while self.at < end {
+            match self.peek() {
+                Some(b' ' | b'\t') => self.at += 1,
+                Some(b'%') if self.has(b"%20") => self.at += 3,
+                _ => break,
+            }
         }
     }
 
