@@ -135,11 +135,9 @@ impl Detector {
             Self::Phone => add([one(b"+(0123456789"), digit, one(b"0123456789-. "), one(b"0123456789-. )")]),
             Self::Ipv4 => add([digit, one(b"."), digit, one(b".0123456789")]),
             Self::Ipv6 => {
-                add([one(b"0123456789abcdefABCDEF:"), one(b":"), one(b"0123456789abcdefABCDEF:"), {
-                    let mut set = hexadecimal;
-                    set.add(b':');
-                    set
-                }])
+                let part = ByteSet::of(|byte| byte.is_ascii_hexdigit() || byte == b':');
+                add([part, one(b":"), part, ByteSet::ANY]);
+                add([ByteSet::ANY, one(b":"), one(b":"), hexadecimal]);
             }
         }
     }
