@@ -48,8 +48,8 @@ pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 use crate::budget::Reservation;
 use crate::component::Refusal;
 use crate::metadata::Metadata;
-use crate::otlp::{DecodeError, decode, encode};
-use crate::receipt::Receipt;
+use crate::otlp::{DecodeError, decode, encode, encode_chosen};
+use crate::receipt::{Fate, Receipt};
 
 /// The kind of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +135,15 @@ impl Batch {
     #[must_use]
     pub fn to_otlp(&self) -> bytes::Bytes {
         encode(self.parts.iter().map(Arc::as_ref))
+    }
+
+    /// The records at these positions, in ascending order, as an OTLP request message of their own, in a buffer of
+    /// exactly its size. For processors that keep a few records of a request for long.
+    ///
+    /// Several such messages behind one another are one message with all their records.
+    #[must_use]
+    pub fn to_otlp_of(&self, positions: &[usize]) -> bytes::Bytes {
+        encode_chosen(self.parts.iter().map(Arc::as_ref), positions)
     }
 
     /// The signal.
@@ -364,6 +373,14 @@ impl Batch {
         }
     }
 
+    /// Has all that is left written record by record, also where nothing was taken away.
+    #[cfg(test)]
+    pub(crate) fn forget_message(&mut self) {
+        for part in &mut self.parts {
+            Arc::make_mut(part).pristine = false;
+        }
+    }
+
     /// Has everything written from its fields, nothing copied.
     #[cfg(test)]
     pub(crate) fn forget_received(&mut self) {
@@ -384,6 +401,12 @@ impl Batch {
     /// The receipts, for whoever has to answer after the batch is gone from its hands.
     pub(crate) fn receipts(&self) -> Vec<Receipt> {
         self.receipts.clone()
+    }
+
+    /// What becomes of the requests that the batch came from.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        Fate::of(&self.receipts)
     }
 
     /// Takes over responsibility from the senders: they are answered as soon as nobody else holds their receipts.

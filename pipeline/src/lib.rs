@@ -7,6 +7,7 @@
 
 mod batch;
 mod budget;
+pub mod calendar;
 mod component;
 mod condition;
 mod context;
@@ -52,6 +53,7 @@ pub use graph::{Environment, Graph};
 pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
+pub use receipt::Fate;
 pub use registry::{
     Description, ExporterFactory, ProcessorFactory, ReceiverFactory, Registry, exporter, processor, receiver,
 };

@@ -24,7 +24,8 @@ impl Metadata {
     }
 
     /// All headers, their names in lower case.
-    pub(crate) fn headers(&self) -> &[(String, String)] {
+    #[must_use]
+    pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
 

@@ -14,9 +14,10 @@ use watershed_config::{ComponentId, ConfigErrors, Section};
 
 use crate::batch::{Batch, Signal};
 use crate::budget::Budget;
-use crate::component::{Out, Processor, ProcessorConfig};
+use crate::component::{Out, Processor, ProcessorConfig, Refusal};
 use crate::context::Context;
 use crate::otlp::arbitrary;
+use crate::receipt::{Receipt, receipt};
 use crate::telemetry::{Kind, Telemetry};
 
 pub use probe::Probe;
@@ -43,6 +44,24 @@ pub fn any_batch(signal: Signal) -> BoxedStrategy<Batch> {
 pub fn with_id(mut batch: Batch, id: u128) -> Batch {
     batch.set_id(id);
     batch
+}
+
+/// The batch as a receiver sends it, and its sender, who is answered when this and all copies of the batch are gone.
+#[must_use]
+pub fn sent(mut batch: Batch) -> (Batch, Sender) {
+    let (receipt, _waiter) = receipt();
+    batch.add_receipt(receipt.clone());
+    (batch, Sender(receipt))
+}
+
+/// The sender of a batch, waiting.
+pub struct Sender(Receipt);
+
+impl Sender {
+    /// Has the batch refused, as an exporter behind would.
+    pub fn refuse(self) {
+        self.0.refuse(Refusal::Final { reason: "refused by the test".into() });
+    }
 }
 
 /// Builds a processor from the YAML of its own section, without its name: `timeout: 5s`.
@@ -105,7 +124,7 @@ impl<P: Processor> Drive<P> {
     }
 
     /// Whether the processor has refused a batch since the last call, and why.
-    pub fn refusal(&mut self) -> Option<crate::component::Refusal> {
+    pub fn refusal(&mut self) -> Option<Refusal> {
         self.out.refused.take()
     }
 }

@@ -9,9 +9,15 @@
 mod actions;
 mod attributes;
 mod batch;
+mod dedup;
 mod filter;
+mod key;
 mod literal;
+mod memory;
 mod memory_limiter;
+mod probabilistic_sampler;
+mod probability;
+mod rate_limit;
 mod redaction;
 mod resource;
 
@@ -23,8 +29,11 @@ pub use redaction::{Redactor, RuleFile};
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),
     processor::<batch::Config>(),
+    processor::<dedup::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
+    processor::<probabilistic_sampler::Config>(),
+    processor::<rate_limit::Config>(),
     processor::<redaction::Config>(),
     processor::<resource::Config>(),
 ];
