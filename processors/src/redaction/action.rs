@@ -26,8 +26,8 @@ pub(super) enum ActionKind {
     Partial,
     /// Puts `hmac:` and 32 hexadecimal digits in its place: HMAC-SHA-256 with `hash_key`, so that equal values stay equal.
     Hash,
-    /// Removes the attribute, entry or list item that holds it. In a body, a name or a pair of key and value in text the
-    /// found characters go.
+    /// Removes the attribute, entry or list item that holds it. In a body, a name and a pair of key and value in text, where
+    /// there is nothing to remove, it masks.
     Drop,
     /// Drops the record; for an attribute of a resource or scope, all of its records.
     DropRecord,
@@ -58,10 +58,11 @@ impl Action {
     /// What stands in place of a value; nothing for the actions that remove.
     pub(super) fn replacement(&self, value: &str) -> String {
         match self.kind {
-            ActionKind::Mask => self.mask.clone(),
+            // Where nothing can be removed, `drop` masks: a key without its value would take the next word for it.
+            ActionKind::Mask | ActionKind::Drop => self.mask.clone(),
             ActionKind::Partial => format!("{}{}", self.mask, last_letters(value)),
             ActionKind::Hash => self.hash(value),
-            ActionKind::Drop | ActionKind::DropRecord => String::new(),
+            ActionKind::DropRecord => String::new(),
         }
     }
 

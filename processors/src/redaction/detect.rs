@@ -111,7 +111,13 @@ impl Detector {
         let mut add = |window: [ByteSet; WIDTH]| filter.add(bucket, window);
         let one = ByteSet::any_of;
         match self {
-            Self::CreditCard => add([digit; WIDTH]),
+            Self::CreditCard => {
+                // In front of the first digit stands no letter or digit, unless it ends an escape: `%3D`, `\n`, `%20`.
+                let edge = ByteSet::of(|byte| !byte.is_ascii_alphanumeric() && byte != b'%' && byte < 0x80);
+                add([edge, digit, digit, digit]);
+                add([one(b"ABCDEFnrt"), digit, digit, digit]);
+                add([one(b"%"), one(b"234567"), digit, digit]);
+            }
             Self::Ssn => add([one(b"- "), digit, digit, one(b"- ")]),
             Self::Iban => add([capital, capital, digit, digit]),
             Self::Jwt => add([one(b"e"), one(b"y"), one(b"J"), letter]),
@@ -132,7 +138,10 @@ impl Detector {
                 add([ByteSet::of(address::is_local), one(b"@"), word, ByteSet::ANY]);
                 add([ByteSet::of(address::is_local), one(b"%"), one(b"4"), one(b"0")]);
             }
-            Self::Phone => add([one(b"+(0123456789"), digit, one(b"0123456789-. "), one(b"0123456789-. )")]),
+            Self::Phone => {
+                add([one(b"+(0123456789"), digit, one(b"0123456789-. "), one(b"0123456789-. )")]);
+                add([one(b"%"), one(b"2"), one(b"Bb"), digit]);
+            }
             Self::Ipv4 => add([digit, one(b"."), digit, one(b".0123456789")]),
             Self::Ipv6 => {
                 let part = ByteSet::of(|byte| byte.is_ascii_hexdigit() || byte == b':');
@@ -191,10 +200,20 @@ impl Detector {
         }
     }
 
-    /// What there is to hide at a candidate: the bytes to replace, all of them at or behind `floor`.
-    pub(super) fn find(self, text: &[u8], at: usize, floor: usize) -> Option<Range<usize>> {
+    /// What there is to hide at a candidate whose window ends at `end`: the bytes to replace, all of them at or behind `floor`.
+    pub(super) fn find(self, text: &[u8], end: usize, floor: usize) -> Option<Range<usize>> {
         let found = match self {
-            Self::CreditCard => card::find(text, at),
+            Self::CreditCard => card::find(text, end),
+            Self::Ipv6 => address::ipv6(text, end, floor),
+            other => other.find_at(text, end.checked_sub(WIDTH)?, floor),
+        };
+        found.filter(|found| found.start >= floor)
+    }
+
+    /// As `find`, by the position at which the window begins.
+    fn find_at(self, text: &[u8], at: usize, floor: usize) -> Option<Range<usize>> {
+        match self {
+            Self::CreditCard | Self::Ipv6 => None,
             Self::Ssn => number::ssn(text, at),
             Self::Iban => iban::find(text, at),
             Self::Jwt => token::jwt(text, at),
@@ -208,9 +227,7 @@ impl Detector {
             Self::Email => address::email(text, at, floor),
             Self::Phone => number::phone(text, at),
             Self::Ipv4 => address::ipv4(text, at),
-            Self::Ipv6 => address::ipv6(text, at, floor),
-        };
-        found.filter(|found| found.start >= floor)
+        }
     }
 }
 

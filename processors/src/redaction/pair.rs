@@ -30,12 +30,12 @@ pub(super) struct Quote {
     pub(super) mark: u8,
 }
 
-/// Where a key may end that a candidate was found in: a window of three letters of the key and what follows, or two letters,
-/// a space and the separator.
-pub(super) fn key_at(text: &[u8], window: usize) -> Option<Range<usize>> {
-    let third = *text.get(window + 2)?;
-    let end = if is_key(third) { window + 3 } else { window + 2 };
-    if end == window + 3 && text.get(end).copied().is_some_and(is_key) {
+/// The key of a candidate whose window ends at `end`: three letters of the key and what follows, or two letters, a space and
+/// the separator.
+pub(super) fn key_before(text: &[u8], end: usize) -> Option<Range<usize>> {
+    let is_key_at = |at: usize| text.get(at).copied().is_some_and(is_key);
+    let end = if is_key_at(end.checked_sub(2)?) { end - 1 } else { end - 2 };
+    if is_key_at(end) {
         return None;
     }
     let first = end.saturating_sub(KEY_MAX);

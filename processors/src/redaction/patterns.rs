@@ -84,6 +84,7 @@ impl Patterns {
         }
         if let Some((set, indices)) = &self.others
             && let Ok(text) = std::str::from_utf8(text)
+            && set.is_match(text)
         {
             let matches = set.matches(text);
             for index in matches.iter().filter_map(|index| indices.get(index)) {

@@ -243,9 +243,9 @@ fn fast(detector: Detector, text: &str) -> Vec<Range<usize>> {
     let mut filter = Filter::new();
     detector.add_windows(&mut filter, 0);
     let mut found: Vec<Range<usize>> = Vec::new();
-    filter.scan(text.as_bytes(), |at, _| {
+    filter.scan(text.as_bytes(), |end, _| {
         let floor = found.last().map_or(0, |last| last.end);
-        found.extend(detector.find(text.as_bytes(), at, floor));
+        found.extend(detector.find(text.as_bytes(), end, floor));
     });
     found
 }

@@ -1,5 +1,6 @@
 //! All rules compiled, applied to one text or one key at a time. Knows nothing of batches.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use regex::RegexSet;
@@ -105,30 +106,36 @@ impl Rules {
     /// Finds what is to be hidden in a text: sorted, and without overlaps.
     #[inline]
     pub(super) fn find(&self, text: &[u8], hits: &mut Vec<Hit>) {
-        let mut floor = 0;
-        self.filter.scan(text, |at, buckets| {
-            if let Some(hit) = self.at_candidate(text, at, buckets, floor) {
-                floor = hit.range.end;
-                hits.push(hit);
-            }
-        });
-        self.patterns.find(text, hits);
+        self.find_all(text, hits);
         if !hits.is_empty() {
             self.tidy(text, hits);
         }
     }
 
+    /// Finds what the rules mean, what is allowed and what was hidden before included.
+    #[inline]
+    pub(super) fn find_all(&self, text: &[u8], hits: &mut Vec<Hit>) {
+        let mut floor = 0;
+        self.filter.scan(text, |end, buckets| {
+            if let Some(hit) = self.at_candidate(text, end, buckets, floor) {
+                floor = hit.range.end;
+                hits.push(hit);
+            }
+        });
+        self.patterns.find(text, hits);
+    }
+
     #[cold]
-    fn at_candidate(&self, text: &[u8], at: usize, mut buckets: u16, floor: usize) -> Option<Hit> {
+    fn at_candidate(&self, text: &[u8], end: usize, mut buckets: u16, floor: usize) -> Option<Hit> {
         while buckets != 0 {
             let bucket = buckets.trailing_zeros() as usize;
             buckets &= buckets - 1;
             let found = match self.detectors.get(bucket) {
                 Some((detector, rule)) => {
-                    let range = detector.find(text, at, floor);
+                    let range = detector.find(text, end, floor);
                     range.map(|range| Hit { range, rule: *rule, kind: HitKind::Value })
                 }
-                None => self.pair(text, at).filter(|hit| hit.range.start >= floor),
+                None => self.pair(text, end).filter(|hit| hit.range.start >= floor),
             };
             if found.is_some() {
                 return found;
@@ -137,8 +144,8 @@ impl Rules {
         None
     }
 
-    fn pair(&self, text: &[u8], at: usize) -> Option<Hit> {
-        let key = pair::key_at(text, at)?;
+    fn pair(&self, text: &[u8], end: usize) -> Option<Hit> {
+        let key = pair::key_before(text, end)?;
         let rule = self.of_key(text.get(key.clone())?)?;
         let found = pair::value_of(text, key)?;
         let value = text.get(found.value.clone())?;
@@ -172,10 +179,10 @@ impl Rules {
     /// Hides in a text what was found there. `can_drop` says whether there is something that holds the text and can go.
     #[cold]
     pub(super) fn redact(&self, text: &[u8], hits: &mut Vec<Hit>, can_drop: bool) -> Outcome {
-        let mut current = String::from_utf8_lossy(text).into_owned();
+        let mut current = String::from_utf8_lossy(text);
         for _ in 0..PASSES_MAX {
             match self.replace(&current, hits, can_drop) {
-                Outcome::Text(next) => current = next,
+                Outcome::Text(next) => current = Cow::Owned(next),
                 gone => return gone,
             }
             hits.clear();
@@ -184,7 +191,7 @@ impl Rules {
                 break;
             }
         }
-        Outcome::Text(current)
+        Outcome::Text(current.into_owned())
     }
 
     fn replace(&self, text: &str, hits: &[Hit], can_drop: bool) -> Outcome {
@@ -194,7 +201,6 @@ impl Rules {
             let Some(action) = self.action(hit.rule) else { continue };
             match (action.kind, hit.kind) {
                 (ActionKind::DropRecord, _) => return Outcome::DropRecord,
-                // In a pair it is the value that goes.
                 (ActionKind::Drop, HitKind::Value) if can_drop => return Outcome::Drop,
                 _ => {}
             }

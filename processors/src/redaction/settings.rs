@@ -321,7 +321,7 @@ fn check_name(name: &str, path: &str) -> Result<(), BuildError> {
 fn check_masks(rules: &Rules) -> Result<(), BuildError> {
     for rule in &rules.rules {
         let mut hits = Vec::new();
-        rules.find(rule.action.mask.as_bytes(), &mut hits);
+        rules.find_all(rule.action.mask.as_bytes(), &mut hits);
         if let Some(found) = hits.first().and_then(|hit| rules.rules.get(usize::from(hit.rule))) {
             let told = format!(
                 "`{}` is itself found by the rule `{}`; choose another text",

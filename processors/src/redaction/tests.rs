@@ -102,3 +102,178 @@ fn attributes_are_hidden_by_key_whatever_their_type() {
     );
     assert_eq!(record.resource().attribute("db.password"), Some(Value::Str("****")));
 }
+
+#[test]
+fn each_rule_has_its_action() {
+    let card = "card 4111111111111111 ok";
+    check("{actions: {credit_card: partial}}", card, "card ****1111 ok");
+    check("{mask: '[hidden]'}", card, "card [hidden] ok");
+    check("{action: partial}", "pwd=abc pwd=abcdefghi", "pwd=**** pwd=****fghi");
+    // HMAC-SHA-256 of the found characters, the first half: so that another program can join by it.
+    let key = "hash_key: 0123456789abcdef";
+    check(
+        &format!("{{action: hash, {key}}}"),
+        "a password=hunter2",
+        "a password=hmac:deda27db21d02fd2c8f56d22f15960ff",
+    );
+    check("{action: drop}", "a password=hunter2 b", "a password=**** b");
+    check("{action: drop}", card, "card **** ok");
+    let rules = "rules: [{name: a, patterns: ['CUST-\\d+'], mask: '<a>'}, {name: b, keys: [shoe_size], action: drop}]";
+    check(&format!("{{{rules}}}"), "CUST-17 shoeSize: 42,", "<a> shoeSize: ****,");
+}
+
+#[test]
+fn drop_removes_what_holds_the_secret_and_drop_record_the_record() {
+    let list = AnyValue::Array(vec!["a".into(), "078-05-1120".into()]);
+    let map = AnyValue::Map(vec![
+        ("note".into(), "078-05-1120".into()),
+        ("password".into(), "x".into()),
+        ("n".into(), 1.into()),
+    ]);
+    let batch = || {
+        let mut builder = Batch::builder(Signal::Logs);
+        builder.begin_resource(|resource| resource.set_attribute("host", "a"));
+        builder.push(|log| {
+            log.set_attribute("a", "ssn 078-05-1120");
+            log.set_attribute("list", &list);
+            log.set_attribute("map", &map);
+            log.set_attribute("api_key", "x");
+            log.set_attribute("stays", "x");
+        });
+        builder.push(|log| log.set_body("stays"));
+        builder.build()
+    };
+    let dropped = redact("{action: drop}", batch());
+    let record = dropped.records().next().unwrap();
+    let shown: Vec<_> =
+        record.attributes().iter().map(|(key, value)| format!("{key}={}", value.to_text())).collect();
+    assert_eq!(shown, ["list=[\"a\"]", "map={\"n\":1}", "stays=x"]);
+    let without = redact("{actions: {ssn: drop_record}}", batch());
+    assert_eq!(without.records().map(body).collect::<Vec<_>>(), ["stays"]);
+    let rules = "{rules: [{name: host, keys: [host], action: drop_record}]}";
+    assert!(redact(rules, batch()).is_empty());
+}
+
+#[test]
+fn lists_of_keys_and_values_are_kept_to() {
+    let batch = || {
+        Batch::builder(Signal::Logs)
+            .record(|log| {
+                log.set_body("4111111111111111 4242424242424242");
+                log.set_attribute("password", "x");
+                log.set_attribute("note", "ssn 078-05-1120");
+                log.set_attribute("number", 4_111_111_111_111_111_i64);
+            })
+            .build()
+    };
+    let shown = |yaml: &str| {
+        let batch = redact(yaml, batch());
+        let record = batch.records().next().unwrap();
+        let of = |(key, value): (&str, Value<'_>)| format!("{key}={}", value.to_text());
+        let attributes = record.attributes().iter().map(of).collect::<Vec<_>>().join(" ");
+        format!("{} | {attributes}", body(record))
+    };
+    let hidden = "**** ****";
+    assert_eq!(shown("{}"), format!("{hidden} | password=**** note=ssn **** number=4111111111111111"));
+    assert_eq!(
+        shown("{ignored_keys: [password]}"),
+        format!("{hidden} | password=x note=ssn **** number=4111111111111111")
+    );
+    assert_eq!(
+        shown("{ignored_key_patterns: ['^no']}"),
+        format!("{hidden} | password=**** note=ssn 078-05-1120 number=4111111111111111")
+    );
+    assert_eq!(shown("{allowed_keys: [note]}"), format!("{hidden} | note=ssn ****"));
+    assert_eq!(shown("{allow_all_keys: false}"), format!("{hidden} | "));
+    assert_eq!(
+        shown("{allow_all_keys: true, allowed_keys: [note], redact_all_types: true}"),
+        format!("{hidden} | password=**** note=ssn **** number=****")
+    );
+    assert_eq!(
+        shown("{allowed_values: ['^4242']}"),
+        "**** 4242424242424242 | password=**** note=ssn **** number=4111111111111111"
+    );
+    assert_eq!(
+        shown("{default_keys: false, values: [], blocked_key_patterns: ['^n'], blocked_values: ['42+']}"),
+        format!("4111111111111111 {} | password=x note=**** number=****", "****".repeat(8))
+            .replace("****424242424242", "****************")
+    );
+    assert_eq!(
+        shown("{summary: debug, allowed_keys: [note, password]}"),
+        format!(
+            "{hidden} | password=**** note=ssn **** redaction.masked.count=3 redaction.masked.keys=password,note \
+             redaction.redacted.count=1 redaction.redacted.keys=number"
+        )
+    );
+    assert_eq!(shown("{summary: info}").matches("redaction.").count(), 1);
+}
+
+#[test]
+fn keys_are_cleaned_too() {
+    let nested = AnyValue::Map(vec![("card 4111111111111111".into(), 1.into())]);
+    let batch = Batch::builder(Signal::Logs)
+        .record(|log| {
+            log.set_attribute("of 078-05-1120", 1);
+            log.set_attribute("nested", &nested);
+        })
+        .build();
+    let batch = redact("{}", batch);
+    let record = batch.records().next().unwrap();
+    let shown: Vec<_> =
+        record.attributes().iter().map(|(key, value)| format!("{key}={}", value.to_text())).collect();
+    assert_eq!(shown, ["of ****=1", "nested={\"card ****\":1}"]);
+}
+
+#[test]
+fn a_dry_run_counts_and_changes_nothing() {
+    let section =
+        watershed_config::Section::from_text("redaction", "{dry_run: true, allowed_keys: [b]}").unwrap();
+    let mut redactor = Redactor::new(&section).unwrap();
+    let text = "4111111111111111 and 078-05-1120, password=x";
+    let mut batch = Batch::builder(Signal::Logs)
+        .record(|log| {
+            log.set_body(text);
+            log.set_attribute("a", text);
+        })
+        .build();
+    let before = batch.to_otlp();
+    redactor.redact_batch(&mut batch);
+    assert_eq!(batch.to_otlp(), before);
+    let hits: Vec<_> = redactor.hits().collect();
+    assert_eq!(hits, [("keys", 1), ("credit_card", 1), ("ssn", 1), ("allowed_keys", 1)]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_place() {
+    for (yaml, expected) in [
+        ("{values: [creditcard]}", "did you mean `credit_card`?"),
+        ("{action: hash}", "hash_key: `hash` needs a key of at least 16 characters"),
+        ("{action: hash, hash_key: short}", "hash_key: `hash` needs a key of at least 16 characters"),
+        ("{hash_function: md5}", "hmac-sha256"),
+        ("{mask: '\"'}", "redaction.mask: `\"` could break the JSON or URL around it"),
+        (
+            "{mask: '4111111111111111'}",
+            "redaction.mask: `4111111111111111` is itself found by the rule `credit_card`",
+        ),
+        (
+            "{blocked_values: ['(']}",
+            "redaction.blocked_values: `(` is not a regular expression: unclosed group",
+        ),
+        ("{blocked_values: ['a*']}", "redaction.blocked_values: `a*` matches the empty text"),
+        ("{rules: [{name: a}]}", "redaction.rules[0]: means nothing; add `keys`"),
+        ("{rules: [{name: ssn, keys: [a]}]}", "`ssn` is the name of another rule"),
+        ("{rules: [{name: 'a b', keys: [a]}]}", "redaction.rules[0].name: `a b` is no name"),
+        ("{keys: ['_']}", "redaction.keys: `_` has no letters"),
+        ("{actions: {card: drop}}", "redaction.actions: there is no rule `card` at work"),
+    ] {
+        let told = build::<Config>(yaml).err().map(|errors| errors.to_string()).unwrap_or_default();
+        assert!(told.contains(expected), "{yaml}: {told}");
+    }
+}
+
+#[test]
+fn own_expressions_match_with_literals_and_without() {
+    let rules = r"{values: [], blocked_values: ['CUST-\d{4}', '\b[A-F]\d{3}[xy]\b', '(?i)order (?:no|number) \d+', 'ab|abc']}";
+    check(rules, "CUST-1234 A123x Order NO 17 xab", "**** **** **** x****");
+    check(rules, "CUST-123 A123z ordered", "CUST-123 A123z ordered");
+}

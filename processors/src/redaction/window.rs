@@ -1,8 +1,8 @@
 //! The one pass over every text: finds the places at which a rule could match, for all rules at once.
 //!
 //! Each kind of candidate is described by four bytes in a row, each from a set: four digits for a card, `eyJ` and a letter
-//! for a token. For each byte a table says in which of sixteen buckets it may stand first, second, third and fourth; three
-//! ANDs of neighbouring entries leave the buckets whose window ends here. So the pass costs the same for one rule and for
+//! for a token. For each byte a table says in which of sixteen buckets it may stand first, second, third and fourth; ANDs of
+//! neighbouring entries leave the buckets whose window is here. So the pass costs the same for one rule and for
 //! sixteen, has no branch while nothing is found, and cannot take more than linear time.
 
 /// Kinds of candidates that one filter tells apart.
@@ -46,83 +46,105 @@ impl ByteSet {
 }
 
 /// The windows of all rules, as one table.
+///
+/// Windows are looked up at all positions at once: entry `r` of a byte is for positions that leave the rest `r` when divided
+/// by four, and has in its lane `l` the buckets in which the byte may stand `r - l` (modulo four) behind the beginning. So the
+/// window that begins at a position is the lane of that position, after an AND of four neighbours, without any shift.
 pub(super) struct Filter {
-    /// Of each byte four lanes of sixteen buckets: those in which it may be the first, second, third, fourth byte.
-    table: Box<[u64; 256]>,
+    tables: Box<[[u64; 256]; WIDTH]>,
 }
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 8;
 
 impl Filter {
     pub(super) fn new() -> Self {
-        Self { table: Box::new([0; 256]) }
+        Self { tables: Box::new([[0; 256]; WIDTH]) }
     }
 
     /// Adds a window to a bucket. Several windows of a bucket widen each other: more candidates, never fewer.
     pub(super) fn add(&mut self, bucket: usize, window: [ByteSet; WIDTH]) {
-        for (lane, set) in window.into_iter().enumerate() {
-            for (byte, entry) in (0_u8..=255).zip(self.table.iter_mut()) {
-                if set.contains(byte) {
-                    *entry |= 1 << (lane * BUCKETS + bucket);
+        for (place, set) in window.into_iter().enumerate() {
+            for (rest, table) in self.tables.iter_mut().enumerate() {
+                let lane = (rest + WIDTH - place) % WIDTH;
+                for (byte, entry) in (0_u8..=255).zip(table.iter_mut()) {
+                    *entry |= u64::from(set.contains(byte)) << (lane * BUCKETS + bucket);
                 }
             }
         }
     }
 
-    /// Calls `visit` with each position at which a window begins, and the buckets it may belong to, in order.
+    /// Calls `visit` for each window that matches, in order, with the position behind it and the buckets it may belong to.
+    /// A space is thought in front of the text, so a window may begin one byte before it.
     #[inline]
     pub(super) fn scan(&self, text: &[u8], mut visit: impl FnMut(usize, u16)) {
-        let (blocks, rest) = text.as_chunks::<8>();
-        let mut window = Window::default();
+        let (blocks, rest) = text.as_chunks::<BLOCK>();
+        let mut last = [0, 0, self.entry::<3>(b' ')];
         let mut begin = 0;
         for block in blocks {
-            let found = block.iter().fold(0, |found, byte| found | window.push(self.entry(*byte)));
-            if found != 0 {
+            if self.push(block, &mut last) {
                 self.confirm(text, begin, &mut visit);
             }
-            begin += block.len();
+            begin += BLOCK;
         }
-        let found = rest.iter().fold(0, |found, byte| found | window.push(self.entry(*byte)));
-        if found != 0 {
-            self.confirm(text, begin, &mut visit);
+        if !rest.is_empty() {
+            let mut block = [0; BLOCK];
+            block.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
+            if self.push(&block, &mut last) {
+                self.confirm(text, begin, &mut visit);
+            }
         }
     }
 
-    fn entry(&self, byte: u8) -> u64 {
-        self.table.get(usize::from(byte)).copied().unwrap_or_default()
+    /// Whether a window ends in a block; `last` are the entries of the three bytes before it.
+    #[inline]
+    fn push(&self, block: &[u8; BLOCK], last: &mut [u64; 3]) -> bool {
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = *block;
+        let [x, y, z] = *last;
+        let (v0, v1, v2, v3) =
+            (self.entry::<0>(b0), self.entry::<1>(b1), self.entry::<2>(b2), self.entry::<3>(b3));
+        let (v4, v5, v6, v7) =
+            (self.entry::<0>(b4), self.entry::<1>(b5), self.entry::<2>(b6), self.entry::<3>(b7));
+        *last = [v5, v6, v7];
+        let (xy, yz, z0, p01, p12) = (x & y, y & z, z & v0, v0 & v1, v1 & v2);
+        let (p23, p34, p45, p56, p67) = (v2 & v3, v3 & v4, v4 & v5, v5 & v6, v6 & v7);
+        // Each window in the lane of the byte with which it begins; two windows of a block share a lane.
+        let lane = |number: usize| u64::from(u16::MAX) << (number * BUCKETS);
+        let first = (p01 & p23 | p45 & p67) & lane(0);
+        let second = (xy & z0 | p12 & p34) & lane(1);
+        let third = (yz & p01 | p23 & p45) & lane(2);
+        let fourth = (z0 & p12 | p34 & p56) & lane(3);
+        first | second | third | fourth != 0
+    }
+
+    #[inline]
+    fn entry<const REST: usize>(&self, byte: u8) -> u64 {
+        let table = self.tables.get(REST);
+        table.and_then(|table| table.get(usize::from(byte))).copied().unwrap_or_default()
     }
 
     /// Finds which of the windows that end in the block at `begin` it was.
     #[cold]
     fn confirm(&self, text: &[u8], begin: usize, visit: &mut impl FnMut(usize, u16)) {
-        let first = begin.saturating_sub(WIDTH - 1);
-        let end = (begin + 8).min(text.len());
-        let mut window = Window::default();
-        for (position, byte) in text.get(first..end).unwrap_or_default().iter().enumerate() {
-            let found = window.push(self.entry(*byte));
-            if found != 0 && first + position >= begin {
-                visit(first + position + 1 - WIDTH, found as u16);
+        for end in begin + 1..=(begin + BLOCK).min(text.len()) {
+            // A window that begins before the text begins with the space in front of it.
+            let bytes = match end.checked_sub(WIDTH) {
+                Some(start) => text.get(start..end).and_then(|window| window.first_chunk().copied()),
+                None if end == WIDTH - 1 => {
+                    text.first_chunk().map(|[first, second, third]| [b' ', *first, *second, *third])
+                }
+                None => None,
+            };
+            let Some([first, second, third, fourth]) = bytes else { continue };
+            let found = self.entry::<0>(first)
+                & self.entry::<1>(second)
+                & self.entry::<2>(third)
+                & self.entry::<3>(fourth);
+            let buckets = (found & u64::from(u16::MAX)) as u16;
+            if buckets != 0 {
+                visit(end, buckets);
             }
         }
-    }
-}
-
-/// The last bytes, as entries of the table: one alone, and two pairs.
-#[derive(Default)]
-struct Window {
-    last: u64,
-    pair: u64,
-    pair_before: u64,
-}
-
-impl Window {
-    /// Moves on by a byte; the buckets of which a window ends with it. The upper lanes of the result are zero.
-    #[inline]
-    fn push(&mut self, entry: u64) -> u64 {
-        let pair = self.last & (entry >> BUCKETS);
-        let found = self.pair_before & (pair >> (2 * BUCKETS));
-        self.pair_before = self.pair;
-        self.pair = pair;
-        self.last = entry;
-        found
     }
 }
 
@@ -133,6 +155,7 @@ mod tests {
     use super::*;
 
     fn naive(windows: &[(usize, [ByteSet; WIDTH])], text: &[u8]) -> Vec<(usize, u16)> {
+        let text = [b" ", text].concat();
         let at = |position: usize| {
             let bytes = &text[position..position + WIDTH];
             let fits =
@@ -140,7 +163,10 @@ mod tests {
             windows.iter().filter(|(_, window)| fits(window)).fold(0, |all, (bucket, _)| all | 1 << bucket)
         };
         let positions = 0..(text.len() + 1).saturating_sub(WIDTH);
-        positions.map(|position| (position, at(position))).filter(|(_, found)| *found != 0).collect()
+        positions
+            .map(|position| (position + WIDTH - 1, at(position)))
+            .filter(|(_, found)| *found != 0)
+            .collect()
     }
 
     proptest! {
@@ -158,7 +184,7 @@ mod tests {
                 expected.push((bucket, window));
             }
             let mut found = Vec::new();
-            filter.scan(&text, |position, buckets| found.push((position, buckets)));
+            filter.scan(&text, |end, buckets| found.push((end, buckets)));
             prop_assert_eq!(found, naive(&expected, &text));
         }
     }

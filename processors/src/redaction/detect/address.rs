@@ -59,11 +59,10 @@ pub(super) fn ipv4(text: &[u8], at: usize) -> Option<Range<usize>> {
     is_address.then_some(start..end)
 }
 
-/// An IPv6 address around a candidate.
-pub(super) fn ipv6(text: &[u8], at: usize, floor: usize) -> Option<Range<usize>> {
+/// An IPv6 address around a candidate that ends at `end`, and begins with a part of it or one byte before `::`.
+pub(super) fn ipv6(text: &[u8], end: usize, floor: usize) -> Option<Range<usize>> {
     let is_part = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
-    // The candidate may be the byte in front of `::`.
-    let at = at + usize::from(!is_part(byte(text, at)));
+    let at = end.checked_sub(3)?;
     let first = at.saturating_sub(5).max(floor);
     let before = text.get(first..at)?.iter().rev().take_while(|byte| is_part(**byte)).count();
     let start = at - before;

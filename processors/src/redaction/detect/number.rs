@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{begins, byte, ends, run};
+use super::{begins, byte, ends, has, run};
 
 /// A social security number of the United States around `-NN-`. The areas 000, 666 and 900 to 999, the group 00 and the
 /// serial 0000 are never given out (Social Security Administration, POMS RM 10201.035).
@@ -23,27 +23,39 @@ pub(super) fn ssn(text: &[u8], at: usize) -> Option<Range<usize>> {
     (is_number && is_given_out && is_alone && begins(text, start) && ends(text, end)).then_some(start..end)
 }
 
-/// A telephone number: `+` and 8 to 15 digits (ITU-T E.164), or ten digits in the North American form with separators.
+/// A telephone number: `+` (or `%2B`) and 8 to 15 digits (ITU-T E.164), or ten digits in the North American form with
+/// separators.
 pub(super) fn phone(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let before = at.checked_sub(1).map_or(0, |before| byte(text, before));
-    // Digits within a longer number, with any of its separators, are not where a number begins.
-    if !begins(text, at) || (byte(text, at) != b'+' && matches!(before, b'+' | b'.' | b'-')) {
+    if !begins(text, at) {
         return None;
     }
-    if byte(text, at) == b'+' { international(text, at) } else { north_american(text, at) }
+    let before = at.checked_sub(1).map_or(0, |before| byte(text, before));
+    match byte(text, at) {
+        b'+' => international(text, at, at + 1),
+        b'%' if has(text, at, b"%2B") || has(text, at, b"%2b") => international(text, at, at + 3),
+        // Digits within a longer number, with any of its separators, are not where a number begins.
+        _ if matches!(before, b'+' | b'.' | b'-') => None,
+        _ => north_american(text, at),
+    }
 }
 
-fn international(text: &[u8], at: usize) -> Option<Range<usize>> {
-    let (mut position, mut end, mut digits) = (at + 1, at, 0);
-    while digits < 16 {
-        let current = byte(text, position);
-        if current.is_ascii_digit() {
-            digits += 1;
-            end = position + 1;
-        } else if !matches!(current, b' ' | b'-' | b'.' | b'(' | b')') || position > end + 1 {
-            break;
+fn international(text: &[u8], at: usize, number: usize) -> Option<Range<usize>> {
+    let (mut position, mut end, mut digits, mut separators) = (number, at, 0, 0);
+    while digits < 16 && separators <= 2 {
+        match byte(text, position) {
+            b'0'..=b'9' => {
+                (digits, separators) = (digits + 1, 0);
+                position += 1;
+                end = position;
+            }
+            b' ' | b'-' | b'.' | b'(' | b')' => {
+                (position, separators) = (position + 1, separators + 1);
+            }
+            b'%' if has(text, position, b"%20") => {
+                (position, separators) = (position + 3, separators + 1);
+            }
+            _ => break,
         }
-        position += 1;
     }
     ((8..=15).contains(&digits) && ends(text, end)).then_some(at..end)
 }

@@ -8,8 +8,8 @@ fn found(detector: Detector, text: &str) -> Vec<&str> {
     detector.add_windows(&mut filter, 3);
     let mut floor = 0;
     let mut all = Vec::new();
-    filter.scan(text.as_bytes(), |at, _| {
-        if let Some(range) = detector.find(text.as_bytes(), at, floor) {
+    filter.scan(text.as_bytes(), |end, _| {
+        if let Some(range) = detector.find(text.as_bytes(), end, floor) {
             floor = range.end;
             all.push(&text[range]);
         }
