@@ -7,6 +7,7 @@ mod generate;
 mod graph;
 mod print_config;
 mod queue;
+mod redact;
 mod run;
 mod schema;
 mod validate;
@@ -44,6 +45,7 @@ enum Command {
     Generate(generate::Generate),
     Queue(queue::Queue),
     Doctor(doctor::Doctor),
+    Redact(redact::Redact),
 }
 
 /// Why a command failed, in words for the terminal.
@@ -78,6 +80,7 @@ pub(crate) fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) 
         Command::Generate(command) => command.execute(),
         Command::Queue(command) => command.execute(),
         Command::Doctor(command) => command.execute(&registry),
+        Command::Redact(command) => command.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

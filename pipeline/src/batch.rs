@@ -5,7 +5,7 @@
 //! shared is copied by the first write to it.
 //!
 //! Read in this order: `part` and `rows`, `buffer` and `attributes` (what they point to), `record`, `log`,
-//! `span` and `points` (reading), `edit` and `texts` (changing), `merge` (joining and taking apart), `builder`
+//! `span` and `points` (reading), `edit`, `sweep` and `texts` (changing), `merge` (joining and taking apart), `builder`
 //! (making new ones).
 
 mod attributes;
@@ -22,6 +22,7 @@ mod points;
 mod record;
 mod rows;
 mod span;
+mod sweep;
 mod texts;
 mod value;
 mod value_text;
@@ -44,7 +45,7 @@ pub use points::{DataPoint, Exemplar, Metric, PointValue};
 pub use record::{Record, Resource, Scope};
 pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 pub use span::{Span, SpanEvent, SpanLink};
-pub use texts::TextPlace;
+pub use sweep::{Edit, End, Sweep, TextPlace};
 pub(crate) use value::Stored;
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 

@@ -39,9 +39,9 @@ pub use auth::{
     ServerAuthenticator,
 };
 pub use batch::{
-    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue, Literal,
-    LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
-    Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, TextPlace, Value,
+    AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Edit, End, Exemplar,
+    IntoValue, Literal, LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut,
+    RecordsMut, Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, Sweep, TextPlace, Value,
 };
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{

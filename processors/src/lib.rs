@@ -18,10 +18,13 @@ mod memory_limiter;
 mod probabilistic_sampler;
 mod probability;
 mod rate_limit;
+mod redaction;
 mod resource;
 mod tail_sampling;
 
 use watershed_pipeline::{ProcessorFactory, processor};
+
+pub use redaction::{Redactor, RuleFile};
 
 /// Every processor, in the order of the manual.
 pub static ALL: &[ProcessorFactory] = &[
@@ -32,6 +35,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<memory_limiter::Config>(),
     processor::<probabilistic_sampler::Config>(),
     processor::<rate_limit::Config>(),
+    processor::<redaction::Config>(),
     processor::<resource::Config>(),
     processor::<tail_sampling::Config>(),
 ];

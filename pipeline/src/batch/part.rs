@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Signal;
-use super::attributes::{self, Attr, AttrRange, Attributes, KeyTable};
+use super::attributes::{self, Attr, AttrRange, Attributes, KeyId, KeyTable};
 use super::buffer::{Buffer, Text};
 use super::edit::AttributesMut;
 use super::metrics::MetricRows;
@@ -39,6 +39,8 @@ pub(crate) enum Holder {
         point: usize,
         exemplar: usize,
     },
+    /// A metric, which holds its metadata.
+    Metric(usize),
 }
 
 #[derive(Debug)]
@@ -228,6 +230,13 @@ impl Part {
                 }
                 self.touch_row(point);
             }
+            Holder::Metric(index) => {
+                if let Rows::Metrics(rows) = &mut self.rows
+                    && let Some(row) = rows.metrics.get_mut(index)
+                {
+                    row.raw = Text::NONE;
+                }
+            }
         }
     }
 
@@ -259,6 +268,7 @@ impl Part {
             (Holder::Exemplar { exemplar, .. }, Rows::Metrics(rows)) => {
                 rows.exemplars.get(exemplar).map(|row| row.attrs)
             }
+            (Holder::Metric(index), Rows::Metrics(rows)) => rows.metrics.get(index).map(|row| row.metadata),
             _ => None,
         };
         found.unwrap_or_default()
@@ -280,19 +290,27 @@ impl Part {
             (Holder::Exemplar { exemplar, .. }, Rows::Metrics(rows)) => {
                 rows.exemplars.get_mut(exemplar).map(|row| &mut row.attrs)
             }
+            (Holder::Metric(index), Rows::Metrics(rows)) => {
+                rows.metrics.get_mut(index).map(|row| &mut row.metadata)
+            }
             _ => None,
         }
     }
 
-    /// Sets one attribute of a holder.
-    pub(crate) fn set_attribute(&mut self, holder: Holder, key: &str, value: &(impl IntoValue + ?Sized)) {
-        let key = match self.keys.find(&self.buffer, key.as_bytes()) {
+    /// The number of a key, a new one if need be.
+    pub(crate) fn key_of(&mut self, key: &str) -> KeyId {
+        match self.keys.find(&self.buffer, key.as_bytes()) {
             Some(known) => known,
             None => {
                 let place = self.buffer.push(key.as_bytes());
                 self.keys.intern(&self.buffer, place)
             }
-        };
+        }
+    }
+
+    /// Sets one attribute of a holder.
+    pub(crate) fn set_attribute(&mut self, holder: Holder, key: &str, value: &(impl IntoValue + ?Sized)) {
+        let key = self.key_of(key);
         let value = store(value, &mut self.buffer);
         let range = self.attributes_of(holder);
         let range = attributes::set(&mut self.attrs, range, Attr { key, value });

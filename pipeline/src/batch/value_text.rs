@@ -6,7 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::attributes::Attributes;
-use super::value::Value;
+use super::buffer::Buffer;
+use super::value::{AnyValue, Value, store};
 use crate::json_text;
 
 impl<'a> Value<'a> {
@@ -27,6 +28,16 @@ impl<'a> Value<'a> {
                 String::from_utf8(out).unwrap_or_default().into()
             }
         }
+    }
+}
+
+impl AnyValue {
+    /// The value as text; see [`Value::to_text`].
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut buffer = Buffer::default();
+        let stored = store(self, &mut buffer);
+        stored.read(&buffer).map_or_else(String::new, |value| value.to_text().into_owned())
     }
 }
 

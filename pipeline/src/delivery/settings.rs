@@ -401,7 +401,7 @@ mod tests {
         let settings = |storage: &str| {
             let text = format!("endpoint: x\nsending_queue: {{storage: {storage}}}");
             let mut section = Section::from_text("otlp", &text).unwrap();
-            let (mut settings, errors) = DeliverySettings::take(&mut section, Reach::Local);
+            let (mut settings, errors) = DeliverySettings::take(&mut section, Reach::Local, None);
             assert_eq!(errors, []);
             settings.find_storage(&extensions)?;
             settings.place(Some(Path::new("/all")), "otlp", Signal::Logs);
