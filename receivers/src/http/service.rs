@@ -171,7 +171,9 @@ impl Ingest {
         if !self.outlet.accepts(Signal::Logs) {
             return Err(Failure::no_pipeline(&self.cx.id().to_string(), Signal::Logs).into());
         }
-        let (bytes, reservation) = self.body(body, encoding).await?;
+        let (bytes, mut reservation) = self.body(body, encoding).await?;
+        // The records take about as much as their text; what they take exactly is reserved with the batch.
+        reservation.resize(reservation.bytes().saturating_add(bytes.len()))?;
         let client = client::address(peer, &parts.headers, &rules.trusted_proxies);
         let stamp = Stamp::new(correlation, rules.client_address.then_some(client), now());
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());

@@ -6,10 +6,11 @@ use http::HeaderMap;
 use watershed_pipeline::Metadata;
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), and those that carry credentials.
-const LEFT_OUT: [&str; 12] = [
+const LEFT_OUT: [&str; 13] = [
     "authorization",
     "connection",
     "cookie",
+    "dd-api-key",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
