@@ -67,7 +67,7 @@ impl Delivery {
             Arc::new(DurableQueue::new(directory, options, ledger, telemetry, lifecycle.clone()))
         });
         let batcher = settings.queue.as_ref().zip(queue.as_ref()).and_then(|(options, queue)| {
-            let batch = options.batch.clone()?;
+            let batch = options.batch?;
             Some(Batcher::new(Arc::clone(queue), batch, options.sizer))
         });
         Self {

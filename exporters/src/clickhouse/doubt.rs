@@ -27,7 +27,7 @@ const BOUNDARY_LENGTH: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
     /// When the first such attempt began; a server that has been up for longer has not crashed since.
-    since: Instant,
+    pub(super) since: Instant,
     /// A later attempt was answered with success: only the crash is to be ruled out.
     pub(super) is_answered: bool,
     /// The rows have to be compared, and the number by which that is told from other comparisons.

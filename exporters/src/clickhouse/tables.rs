@@ -135,7 +135,7 @@ impl Naming {
         for ((setting, tables), renamed) in signals.into_iter().zip(&self.columns) {
             let known: BTreeSet<&str> =
                 tables.iter().flat_map(|table| table.wanted()).map(|wanted| wanted.name).collect();
-            for ours in renamed.keys().filter(|ours| !known.contains(ours.as_str())) {
+            if let Some(ours) = renamed.keys().find(|ours| !known.contains(ours.as_str())) {
                 let known = known.iter().copied().collect::<Vec<_>>().join(", ");
                 return Err(BuildError::at(
                     setting,

@@ -88,7 +88,7 @@ impl Batcher {
                 None => Ok(self.queue.take().await),
             };
             let groups = &mut *groups;
-            let Some(reunion) = groups.reunion.as_mut() else { return None };
+            let reunion = groups.reunion.as_mut()?;
             let parts = match taken {
                 Ok(Some(load)) => reunion.take(load),
                 Ok(None) => {
