@@ -19,7 +19,9 @@ use tracing::Instrument;
 
 pub use ledger::DropReason;
 pub(crate) use ledger::{Ledger, Load};
-pub use settings::{BatchOptions, DeliveryOptions, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer};
+pub use settings::{
+    BatchOptions, DeliveryOptions, FsyncPolicy, QueueCompression, RetryOnFailure, SendingQueue, Sizer,
+};
 pub(crate) use settings::{DeliverySettings, Storage};
 
 use crate::batch::{Batch, Signal};

@@ -47,7 +47,8 @@ pub use condition::{
 };
 pub use context::{Context, Shared};
 pub use delivery::{
-    BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer,
+    BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, QueueCompression, RetryOnFailure, SendingQueue,
+    Sizer,
 };
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use graph::{Environment, Graph};

@@ -17,7 +17,7 @@
 //! segment does not count; a segment that is missing was delivered; a segment is removed only when what was
 //! delivered is written down and synced.
 //!
-//! Read in this order: `record` and `segment` (the format), `disk`, `state`, `recovery`, `writer`, `inbox` and
+//! Read in this order: `record`, `payload` and `segment` (the format), `disk`, `state`, `recovery`, `writer`, `inbox` and
 //! `reader` (the two sides), `store` (what the delivery uses).
 
 mod acks;
@@ -30,6 +30,7 @@ mod inbox;
 mod model;
 mod note;
 mod options;
+mod payload;
 mod quarantine;
 mod ranges;
 mod reader;
@@ -53,6 +54,7 @@ pub(crate) use disk::{Disk, DiskFile, OsDisk};
 pub(crate) use faulty::FaultyDisk;
 pub(crate) use note::{to_batch, to_record};
 pub(crate) use options::{Fsync, StoreOptions};
+pub(crate) use payload::Encoding;
 pub(crate) use record::{Record, Tally, take};
 pub(crate) use state::{Content, Ticket};
 pub(crate) use store::{AppendError, Store};

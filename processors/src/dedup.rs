@@ -34,8 +34,7 @@
 //! `dedup_dropped_ids`, `dedup_forgotten_ids`.
 
 mod ids;
-mod key;
-mod memory;
+mod keys;
 mod template;
 mod windows;
 
@@ -49,9 +48,10 @@ use watershed_pipeline::{
     Batch, Condition, Context, Counter, LogCondition, Out, Processor, ProcessorConfig, Signal, State, Unit,
 };
 
+use crate::key::{Field, Hashes};
+use crate::memory::Memory;
 use ids::Ids;
-use key::{Field, Keys};
-use memory::Memory;
+use keys::Keys;
 use windows::{Repeat, Windows};
 
 #[derive(Deserialize, JsonSchema)]
@@ -63,15 +63,15 @@ pub(crate) struct Config {
     /// How long repeats of a record are counted, or an id is remembered. Default 10s; with `mode: ids` 10m.
     #[serde(default, alias = "interval")]
     window: Option<Period>,
-    /// What has to be equal: `service`, `severity`, `body`, `event_name`, `scope`, `attributes.<key>`, `resource.<key>`.
-    /// Default `[service, severity, body]`.
-    #[serde(default = "key::default_fields")]
+    /// What has to be equal: `service`, `severity`, `body`, `name` (of the event), `scope`, `trace_id`,
+    /// `attributes.<key>`, `resource.<key>`. Default `[service, severity, body]`.
+    #[serde(default = "keys::default_fields")]
     key: Vec<Field>,
     /// When two bodies are equal. Default `exact`.
     #[serde(default)]
     body: BodyMatch,
     /// Attributes that name a tenant, in the record or its resource. Default `tenant.id`, `tenant_id`, `tenant`.
-    #[serde(default = "key::default_tenant_attributes")]
+    #[serde(default = "keys::default_tenant_attributes")]
     tenant_attributes: Vec<String>,
     /// Which records may be held back; others pass. Default all.
     #[serde(default)]
@@ -94,7 +94,7 @@ pub(crate) struct Config {
 #[derive(Default)]
 struct Shared {
     memory: Memory,
-    hashes: key::Hashes,
+    hashes: Hashes,
 }
 
 fn default_count_attribute() -> String {

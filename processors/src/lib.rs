@@ -12,10 +12,13 @@ mod batch;
 mod dedup;
 mod error_mode;
 mod filter;
+mod key;
 mod literal;
+mod memory;
 mod memory_limiter;
 mod probabilistic_sampler;
 mod probability;
+mod rate_limit;
 mod resource;
 mod tail_sampling;
 
@@ -29,6 +32,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
     processor::<probabilistic_sampler::Config>(),
+    processor::<rate_limit::Config>(),
     processor::<resource::Config>(),
     processor::<tail_sampling::Config>(),
 ];

@@ -12,13 +12,13 @@ use tokio::task::spawn_blocking;
 
 use super::ledger::{Claim, DropReason, Ledger, Load};
 use super::queue::Queue;
-use super::settings::{SendingQueue, Sizer};
+use super::settings::{QueueCompression, SendingQueue, Sizer};
 use crate::batch::Batch;
 use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::storage::{
-    AppendError, Content, DeadLetters, Fsync, OsDisk, Record, Store, StoreOptions, Tally, Ticket, to_batch,
-    to_record,
+    AppendError, Content, DeadLetters, Encoding, Fsync, OsDisk, Record, Store, StoreOptions, Tally, Ticket,
+    to_batch, to_record,
 };
 use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
 
@@ -119,6 +119,13 @@ impl SendingQueue {
     /// What the size of a queue on disk counts: bytes, unless a number was given in another unit.
     fn disk_sizer(&self) -> Sizer {
         if self.queue_size.is_some() { self.sizer } else { Sizer::Bytes }
+    }
+
+    fn encoding(&self) -> Encoding {
+        match self.compression {
+            QueueCompression::None => Encoding::Plain,
+            QueueCompression::Lz4 => Encoding::Lz4,
+        }
     }
 
     fn store_options(&self) -> StoreOptions {
@@ -256,7 +263,7 @@ impl Queue for DurableQueue {
         load.batch_mut().set_id(self.0.ids.next());
         let mut batch = load.batch().clone();
         batch.take_custody();
-        let record = to_record(&batch, None);
+        let record = to_record(&batch, None, self.0.options.encoding());
         let has_sender = load.has_sender();
         let patient = self.0.options.block_on_overflow;
         let stopping = async {
@@ -310,7 +317,7 @@ impl Queue for DurableQueue {
     }
 
     async fn bury(&self, batch: &Batch, reason: &str) {
-        self.0.bury(to_record(batch, Some(reason)), reason).await;
+        self.0.bury(to_record(batch, Some(reason), self.0.options.encoding()), reason).await;
     }
 }
 

@@ -217,7 +217,8 @@ impl Queue {
                 Signal::Traces => &schema::TRACES_REQUEST,
                 Signal::Metrics => &schema::METRICS_REQUEST,
             };
-            json::encode(message, &record.payload, &mut line).map_err(io::Error::other)?;
+            let payload = record.message().map_err(io::Error::other)?;
+            json::encode(message, &payload, &mut line).map_err(io::Error::other)?;
             line.push(b'\n');
             count += 1;
             out.write_all(&line)

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use watershed_pipeline::{Batch, Context, Counter, Fate, Out, Record, Unit};
 
-use super::key::{Hashes, Key};
-use super::memory::Share;
+use crate::key::{Hashes, Key};
+use crate::memory::Share;
 
 /// What an id takes: its entry in the map, its place in the order, and the room that both have to spare.
 const ID_SIZE: usize = 2 * (size_of::<(Key, Arc<Fate>)>() + size_of::<(Instant, Key)>());

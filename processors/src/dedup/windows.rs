@@ -12,8 +12,8 @@ use hashlink::LinkedHashMap;
 use watershed_pipeline::calendar::Moment;
 use watershed_pipeline::{Batch, LogRecord, Metadata, RecordMut, Signal};
 
-use super::key::Key;
-use super::memory::Share;
+use crate::key::Key;
+use crate::memory::Share;
 
 /// What a window takes beside the record it keeps: its entry in the map with links, its place in the order of ends, and
 /// the room that both have to spare.
