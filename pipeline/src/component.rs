@@ -98,7 +98,8 @@ impl Suspended {
     /// Hands over a batch. It will be processed again after the start; its senders are answered once it is on disk.
     pub fn hold(&mut self, batch: &Batch) {
         if !batch.is_empty() {
-            self.batches.push((storage::to_record(batch, None, storage::Encoding::Plain), batch.receipts()));
+            let record = storage::to_record(batch, None, storage::Encoding::Lz4);
+            self.batches.push((record, batch.receipts()));
         }
     }
 

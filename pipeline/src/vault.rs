@@ -9,7 +9,8 @@
 //! | --- | --- | --- |
 //! | 0 | 1 | kind: 0 batch, 1 what a processor remembers |
 //! | 1 | 1 | signal: 0 logs, 1 traces, 2 metrics |
-//! | 2 | 2 | zero |
+//! | 2 | 1 | how the payload is written (see `storage/payload.rs`): 0 plain, 1 LZ4 |
+//! | 3 | 1 | zero |
 //! | 4 | 4 | items |
 //! | 8 | 4 | length of the note (see `storage/note.rs`) |
 //! | 12 | 4 | length of the payload: an OTLP request message, or the processor's own bytes |
@@ -24,7 +25,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::batch::Signal;
 use crate::component::Suspended;
-use crate::storage::{Disk, DiskFile, Encoding, OsDisk, Record, file_name, id_of};
+use crate::storage::{Disk, DiskFile, Encoding, OsDisk, Record, file_name, id_of, take};
 
 const DIRECTORY: &str = ".processors";
 const MAGIC: [u8; 8] = *b"WSSTATE1";
@@ -147,11 +148,12 @@ impl Vault {
         };
         append(&MAGIC)?;
         for memory in &suspended.memory {
-            append(&header(MEMORY, Signal::Logs, 0, &[], memory)?)?;
+            append(&header(MEMORY, Signal::Logs, Encoding::Plain, 0, &[], memory)?)?;
             append(memory)?;
         }
         for (record, _) in &suspended.batches {
-            append(&header(BATCH, record.signal, record.items, &record.note, &record.payload)?)?;
+            let Record { signal, encoding, items, note, payload, .. } = record;
+            append(&header(BATCH, *signal, *encoding, *items, note, payload)?)?;
             append(&record.note)?;
             append(&record.payload)?;
         }
@@ -192,11 +194,19 @@ impl Vault {
     }
 }
 
-fn header(kind: u8, signal: Signal, items: u32, note: &[u8], payload: &[u8]) -> io::Result<Vec<u8>> {
+fn header(
+    kind: u8,
+    signal: Signal,
+    encoding: Encoding,
+    items: u32,
+    note: &[u8],
+    payload: &[u8],
+) -> io::Result<Vec<u8>> {
     let mut header = Vec::with_capacity(HEADER);
     header.put_u8(kind);
     header.put_u8(Signal::ALL.iter().position(|own| *own == signal).unwrap_or_default() as u8);
-    header.put_u16_le(0);
+    header.put_u8(encoding.number());
+    header.put_u8(0);
     header.put_u32_le(items);
     header.put_u32_le(u32::try_from(note.len()).map_err(io::Error::other)?);
     header.put_u32_le(u32::try_from(payload.len()).map_err(io::Error::other)?);
@@ -220,7 +230,7 @@ impl Frames {
         }
         let header = self.take(HEADER as u64)?;
         let mut rest = &*header;
-        let mut number = || crate::storage::take::<4>(&mut rest).map(u32::from_le_bytes).unwrap_or_default();
+        let mut number = || take::<4>(&mut rest).map(u32::from_le_bytes).unwrap_or_default();
         let (kinds, items, note, payload, crc) = (number(), number(), number(), number(), number());
         let mut note_and_payload = self.take(u64::from(note) + u64::from(payload))?;
         let checked = header.get(..HEADER - 4).unwrap_or_default();
@@ -228,21 +238,16 @@ impl Frames {
             return Err(damaged("has a checksum that does not fit"));
         }
         let payload = note_and_payload.split_off(note as usize);
-        let [kind, signal, ..] = kinds.to_le_bytes();
+        let [kind, signal, encoding, _] = kinds.to_le_bytes();
         if kind == MEMORY {
             return Ok(Some(Frame::Memory(payload)));
         }
         let signal = Signal::ALL.get(usize::from(signal)).filter(|_| kind == BATCH).copied();
-        let signal = signal.ok_or_else(|| damaged("has a frame of an unknown kind"))?;
-        Ok(Some(Frame::Batch(Record {
-            id: 0,
-            time: 0,
-            items,
-            signal,
-            note: note_and_payload,
-            encoding: Encoding::Plain,
-            payload,
-        })))
+        let (Some(signal), Some(encoding)) = (signal, Encoding::numbered(encoding)) else {
+            return Err(damaged("has a frame of an unknown kind"));
+        };
+        let note = note_and_payload;
+        Ok(Some(Frame::Batch(Record { id: 0, time: 0, items, signal, note, encoding, payload })))
     }
 
     fn take(&mut self, length: u64) -> io::Result<Bytes> {

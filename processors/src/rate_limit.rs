@@ -93,6 +93,7 @@ fn default_max_memory() -> ByteSize {
 impl ProcessorConfig for Config {
     const TYPE: &'static str = "rate_limit";
     const SOURCE: &'static str = include_str!("rate_limit.rs");
+    const LOSSY: bool = true;
     type Processor = RateLimit;
 
     fn build(&self, cx: &Context) -> Result<RateLimit, BuildError> {

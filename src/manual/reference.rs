@@ -43,7 +43,7 @@ pub(super) fn page(entry: &Entry) -> String {
     }
     text.push_str(&entry.description.page());
     let mut lines = Vec::new();
-    settings(&entry.schema, &entry.schema, "", 0, &mut lines);
+    settings(&entry.schema, &entry.schema, "", &mut Vec::new(), &mut lines);
     if lines.is_empty() {
         text.push_str("\nThere is nothing to set.\n");
     } else {
@@ -53,18 +53,29 @@ pub(super) fn page(entry: &Entry) -> String {
     text
 }
 
-/// Lists the settings of an object schema, and those below them with their path.
-fn settings(schema: &Value, root: &Value, path: &str, depth: usize, lines: &mut Vec<String>) {
+/// Lists the settings of an object schema, and those below them with their path; `above` are the schemas that it is
+/// part of. One that is part of itself is listed once.
+fn settings<'s>(
+    schema: &'s Value,
+    root: &'s Value,
+    path: &str,
+    above: &mut Vec<(&'s Value, String)>,
+    lines: &mut Vec<String>,
+) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (key, property) in properties {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let (target, is_list) = target(property, root);
         let required = schema.get("required").and_then(Value::as_array);
         let is_required = required.is_some_and(|keys| keys.iter().any(|required| required == key));
-        lines.push(line(&path, property, target, is_required));
-        if depth < DEPTH_MAX {
+        let same = above.iter().find(|(schema, _)| std::ptr::eq(*schema, target));
+        let same = same.map_or_else(String::new, |(_, known)| format!(" Settings as of `{known}`."));
+        lines.push(line(&path, property, target, is_required).trim_end().to_owned() + &same + "\n");
+        if above.len() < DEPTH_MAX && same.is_empty() {
             let below = if is_list { format!("{path}[]") } else { path };
-            settings(target, root, &below, depth + 1, lines);
+            above.push((target, below.clone()));
+            settings(target, root, &below, above, lines);
+            above.pop();
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Files of the vault over crashes and damage, on a disk that loses what was not synced.
+
 use std::sync::Arc;
 
 use super::*;
@@ -33,7 +35,7 @@ fn all(vault: &Vault, entry: &Entry) -> io::Result<Vec<Frame>> {
 #[test]
 fn what_was_handed_over_comes_back_with_its_senders_and_is_gone_once_removed() {
     let disk = Arc::new(FaultyDisk::new(1));
-    let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/root"));
+    let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/disk"));
     assert_eq!(vault.entries().unwrap(), []);
     vault.write("logs", "hold/a+b", &suspended(&[logs(2, Some("x")), logs(1, None)], &["seen"])).unwrap();
     vault.write("traces/../etc", "hold", &suspended(&[], &["only this"])).unwrap();
@@ -57,7 +59,7 @@ fn what_was_handed_over_comes_back_with_its_senders_and_is_gone_once_removed() {
         vault.remove(entry).unwrap();
     }
     assert_eq!(vault.entries().unwrap(), []);
-    assert!(disk.paths().iter().all(|path| path.starts_with("/root/.processors")), "{:?}", disk.paths());
+    assert!(disk.paths().iter().all(|path| path.starts_with("/disk/.processors")), "{:?}", disk.paths());
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn after_a_crash_a_file_is_there_as_a_whole_or_not_at_all() {
     for seed in 0..40 {
         for failing in 0..8 {
             let disk = Arc::new(FaultyDisk::new(seed));
-            let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/root"));
+            let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/disk"));
             match failing {
                 0 => {}
                 7 => disk.world().fail_syncs = 1,
@@ -74,7 +76,7 @@ fn after_a_crash_a_file_is_there_as_a_whole_or_not_at_all() {
             }
             let written = vault.write("logs", "hold", &suspended);
             disk.crash();
-            let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/root"));
+            let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/disk"));
             let entries = vault.entries().unwrap();
             if written.is_ok() {
                 assert_eq!(entries.len(), 1, "what was said to be on disk is there");
@@ -89,7 +91,7 @@ fn after_a_crash_a_file_is_there_as_a_whole_or_not_at_all() {
 #[test]
 fn a_changed_byte_is_noticed_wherever_it_is() {
     let disk = Arc::new(FaultyDisk::new(1));
-    let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/root"));
+    let vault = Vault::on(Arc::<FaultyDisk>::clone(&disk), Path::new("/disk"));
     vault.write("logs", "hold", &suspended(&[logs(1, None)], &["memory"])).unwrap();
     let entry = vault.entries().unwrap().remove(0);
     let length = usize::try_from(disk.open(&entry.path).unwrap().len().unwrap()).unwrap();

@@ -65,10 +65,10 @@ impl Compiler {
                 check_options(policy, path)?;
                 let options = required(policy.drop.as_ref(), policy, path)?;
                 let path = format!("{path}.drop.drop_sub_policy");
-                (self.all(&options.drop_sub_policy, &path, reason)?, Effect::Drop)
+                (self.all(&options.drop_sub_policy, &path)?, Effect::Drop)
             }
-            _ if is_inverted(policy) => (self.upright(policy, path, reason)?, Effect::Inverted),
-            _ => (self.rule(policy, path, reason)?, Effect::Keep),
+            _ if is_inverted(policy) => (self.upright(policy, path)?, Effect::Inverted),
+            _ => (self.rule(policy, path)?, Effect::Keep),
         };
         self.policies.push(Compiled { rule, effect, reason });
         Ok(())
@@ -87,13 +87,13 @@ impl Compiler {
     }
 
     /// What a policy says, an inversion included.
-    fn rule(&mut self, policy: &Policy, path: &str, reason: u16) -> Result<Rule, BuildError> {
-        let rule = self.upright(policy, path, reason)?;
+    fn rule(&mut self, policy: &Policy, path: &str) -> Result<Rule, BuildError> {
+        let rule = self.upright(policy, path)?;
         Ok(if is_inverted(policy) { Rule::Not(Box::new(rule)) } else { rule })
     }
 
     /// What a policy would say without `invert_match`.
-    fn upright(&mut self, policy: &Policy, path: &str, reason: u16) -> Result<Rule, BuildError> {
+    fn upright(&mut self, policy: &Policy, path: &str) -> Result<Rule, BuildError> {
         check_options(policy, path)?;
         let own = format!("{path}.{}", policy.kind.name());
         Ok(match policy.kind {
@@ -113,11 +113,11 @@ impl Compiler {
             }
             Kind::And => {
                 let options = required(policy.and.as_ref(), policy, path)?;
-                self.all(&options.and_sub_policy, &format!("{own}.and_sub_policy"), reason)?
+                self.all(&options.and_sub_policy, &format!("{own}.and_sub_policy"))?
             }
             Kind::Not => {
                 let options = required(policy.not.as_ref(), policy, path)?;
-                let rule = self.rule(&options.not_sub_policy, &format!("{own}.not_sub_policy"), reason)?;
+                let rule = self.rule(&options.not_sub_policy, &format!("{own}.not_sub_policy"))?;
                 Rule::Not(Box::new(rule))
             }
             Kind::Composite => {
@@ -149,13 +149,13 @@ impl Compiler {
         Ok(self.tests.len() - 1)
     }
 
-    fn all(&mut self, policies: &[Policy], path: &str, reason: u16) -> Result<Rule, BuildError> {
+    fn all(&mut self, policies: &[Policy], path: &str) -> Result<Rule, BuildError> {
         if policies.is_empty() {
             return Err(BuildError::at(path, "is empty; list the policies that must all match"));
         }
         let mut rules = Vec::with_capacity(policies.len());
         for (index, policy) in policies.iter().enumerate() {
-            rules.push(self.rule(policy, &format!("{path}[{index}]"), reason)?);
+            rules.push(self.rule(policy, &format!("{path}[{index}]"))?);
         }
         rules.sort_by_key(Rule::is_limited);
         Ok(Rule::All(rules))

@@ -137,7 +137,6 @@ pub(super) struct Joiner<T> {
     signal: Signal,
     message: Vec<u8>,
     metadata: Option<Arc<Metadata>>,
-    items: usize,
     /// What the caller wants to know of the traces in a batch.
     notes: HashMap<TraceId, T>,
 }
@@ -150,7 +149,7 @@ pub(super) struct Joined<T> {
 
 impl<T> Joiner<T> {
     pub(super) fn new(signal: Signal) -> Self {
-        Self { signal, message: Vec::new(), metadata: None, items: 0, notes: HashMap::new() }
+        Self { signal, message: Vec::new(), metadata: None, notes: HashMap::new() }
     }
 
     /// Adds a trace; what was there before comes out if it is large, or from another sender.
@@ -159,7 +158,6 @@ impl<T> Joiner<T> {
         let is_full = self.message.len() >= MESSAGE;
         let before = if is_full || !is_same { self.take() } else { None };
         self.metadata = trace.metadata;
-        self.items += trace.items;
         trace.pieces.iter().for_each(|piece| self.message.extend_from_slice(piece));
         self.notes.insert(id, note);
         before
@@ -168,7 +166,6 @@ impl<T> Joiner<T> {
     /// What is there.
     pub(super) fn take(&mut self) -> Option<Joined<T>> {
         let (message, notes) = (std::mem::take(&mut self.message), std::mem::take(&mut self.notes));
-        self.items = 0;
         // Our own encoding, and smaller than what a message may be: it can be read.
         let mut batch =
             Batch::from_otlp(self.signal, message.into()).ok().filter(|batch| !batch.is_empty())?;

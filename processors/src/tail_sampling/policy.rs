@@ -58,8 +58,8 @@ pub(super) enum Rule {
     SpanRate(usize),
     /// Its bytes fit into the limit with this number.
     ByteRate(usize),
-    All(Vec<Rule>),
-    Not(Box<Rule>),
+    All(Vec<Self>),
+    Not(Box<Self>),
     /// The first part that matches decides, if its spans fit into the part's limit.
     Composite(Vec<Share>),
 }

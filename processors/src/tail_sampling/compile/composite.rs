@@ -24,7 +24,7 @@ impl Compiler {
         for (index, part) in parts.iter().enumerate() {
             let path = format!("{path}.composite_sub_policy[{index}]");
             let reason = self.reason(policy, Some(&part.name), &path)?;
-            let rule = self.rule(part, &path, reason)?;
+            let rule = self.rule(part, &path)?;
             let rate = rates.get(part.name.as_str()).copied().unwrap_or_default();
             shares.push((part.name.as_str(), Share { rule, limit: self.limit(Limit::window(rate)), reason }));
         }
