@@ -255,3 +255,25 @@ fn the_sampling_gateway_decides_on_whole_traces_although_it_is_restarted_between
     stop(gateway);
     assert!(received.try_recv().is_err(), "the other trace is dropped, or waits for its decision");
 }
+
+#[test]
+fn the_redaction_example_hides_secrets_and_keeps_what_joins() {
+    let running = start("deployment", "redaction.yaml", &[], &[("REDACTION_KEY", "0123456789abcdef")]);
+    let text = "ann@example.com paid CUST-00012345 with 4111 1111 1111 1111 or 4242 4242 4242 4242, password=hunter2";
+    let json = r#"{\"user\": \"ann@example.com\", \"apiKey\": \"abc\"}"#;
+    let body = format!(
+        r#"{{"resourceLogs": [{{"scopeLogs": [{{"logRecords": [{{"body": {{"stringValue": "{text}"}}}},
+        {{"body": {{"stringValue": "{json}"}}, "attributes": [{{"key": "internal.id", "value": {{"intValue": "7"}}}}]}}]}}]}}]}}"#
+    );
+    let (status, answer) = post(&running, "/v1/logs", &body);
+    assert_eq!(status, 200, "{answer}");
+    let (status, stdout, stderr) = running.stop();
+    assert!(status.success(), "{stderr}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    let [first, second] = lines[..] else { panic!("{stdout}") };
+    assert!(first.contains("[customer] with ****1111 or 4242 4242 4242 4242, password=****"), "{first}");
+    assert!(second.contains(r#"\"apiKey\": \"****\""#) && !second.contains("internal"), "{second}");
+    let hash = |line: &str| line.split_once("hmac:").map(|(_, rest)| rest[..32].to_owned());
+    assert!(hash(first).is_some(), "{first}");
+    assert_eq!(hash(first), hash(second));
+}

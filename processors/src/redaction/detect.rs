@@ -112,11 +112,12 @@ impl Detector {
         let one = ByteSet::any_of;
         match self {
             Self::CreditCard => {
-                // In front of the first digit stands no letter or digit, unless it ends an escape: `%3D`, `\n`, `%20`.
+                // In front of the first digit stands no letter or digit, unless it ends an escape: `%3D`, `\n`, `%20`, `\u0022`.
                 let edge = ByteSet::of(|byte| !byte.is_ascii_alphanumeric() && byte != b'%' && byte < 0x80);
                 add([edge, digit, digit, digit]);
                 add([one(b"ABCDEFnrt"), digit, digit, digit]);
                 add([one(b"%"), one(b"234567"), digit, digit]);
+                add([b"0", b"0", b"2", b"2"].map(|digit| one(digit)));
             }
             Self::Ssn => add([one(b"- "), digit, digit, one(b"- ")]),
             Self::Iban => add([capital, capital, digit, digit]),
@@ -193,7 +194,7 @@ impl Detector {
                 (r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|(?![\d.]))){4}(?<!\.)", "gu", None)
             }
             Self::Ipv6 => (
-                r"(?<![\w:.])(?=[\dA-Fa-f:]*:[\dA-Fa-f]*:)(?:[\dA-Fa-f]{1,4}:){1,7}(?::|(?::?[\dA-Fa-f]{1,4}){1,7})(?![\w:])",
+                r"(?<![\w:.])(?=[\dA-Fa-f:]*::|(?:[\dA-Fa-f]+:){7})(?:[\dA-Fa-f]{1,4}:){1,7}(?::|(?::?[\dA-Fa-f]{1,4}){1,7})(?![\w:])",
                 "gu",
                 None,
             ),

@@ -10,6 +10,8 @@ use std::ops::Range;
 const KEY_MAX: usize = 96;
 /// Spaces around the separator.
 const SPACES_MAX: usize = 8;
+/// A quotation mark in a URL, in JSON by a careful encoder, and in HTML.
+const WRITTEN_QUOTES: [&[u8]; 3] = [b"%22", b"\\u0022", b"&quot;"];
 /// Words in front of the secret in a header of HTTP: RFC 9110, section 11.
 const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"apikey", b"negotiate", b"digest"];
 
@@ -70,12 +72,12 @@ pub(super) fn value_of(text: &[u8], key: Range<usize>) -> Option<Pair> {
     let is_encoded = cursor.separator()?;
     cursor.spaces();
     let start = cursor.at;
-    if let Some(quote) = cursor.quote() {
-        let value = cursor.at..cursor.end_of_quoted(quote);
+    if let Some(end) = cursor.written_quote() {
+        let value = cursor.at..cursor.find(end);
         return Some(Pair { key, value, quote: None });
     }
-    if cursor.percent_quote() {
-        let value = cursor.at..cursor.find(b"%22");
+    if let Some(quote) = cursor.quote() {
+        let value = cursor.at..cursor.end_of_quoted(quote);
         return Some(Pair { key, value, quote: None });
     }
     match (key_quote, cursor.peek()) {
@@ -144,17 +146,18 @@ impl Cursor<'_> {
         let mark = *rest.get(backslashes)?;
         if !matches!(mark, b'"' | b'\'') {
             // `%22` behind the key closes it; the value that follows has a quote of its own.
-            self.percent_quote();
+            self.written_quote();
             return None;
         }
         self.at += backslashes + 1;
         Some(Quote { backslashes, mark })
     }
 
-    fn percent_quote(&mut self) -> bool {
-        let is_there = self.has(b"%22");
-        self.at += if is_there { 3 } else { 0 };
-        is_there
+    /// A quotation mark that is written as an escape.
+    fn written_quote(&mut self) -> Option<&'static [u8]> {
+        let found = WRITTEN_QUOTES.into_iter().find(|quote| self.has(quote))?;
+        self.at += found.len();
+        Some(found)
     }
 
     /// `=`, `:`, `=>` or one of them as `%3D` or `%3A`; says whether it was written the latter way.

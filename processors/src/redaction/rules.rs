@@ -85,7 +85,7 @@ impl Rules {
     }
 
     fn add_pair_windows(&mut self, [first, second, third]: [ByteSet; 3]) {
-        self.filter.add(PAIRS, [first, second, third, ByteSet::any_of(b"=:\"'\\%]")]);
+        self.filter.add(PAIRS, [first, second, third, ByteSet::any_of(b"=:\"'\\%&]")]);
         self.filter.add(PAIRS, [second, third, ByteSet::any_of(b" "), ByteSet::any_of(b"=:")]);
     }
 

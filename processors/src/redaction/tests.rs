@@ -59,6 +59,12 @@ fn values_of_keys_in_texts_are_hidden() {
         (r#"{"password":null,"token":true}"#, r#"{"password":null,"token":true}"#),
         ("GET /x?api_key=abc&y=1", "GET /x?api_key=****&y=1"),
         ("r=%2Fx%3Fapi_key%3Dabc%26y%3D1", "r=%2Fx%3Fapi_key%3D****%26y%3D1"),
+        (
+            r#"{\u0022password\u0022:\u0022abc\u0022,\u0022b\u0022:1}"#,
+            r#"{\u0022password\u0022:\u0022****\u0022,\u0022b\u0022:1}"#,
+        ),
+        (r"{\u0022n\u0022:\u00224111111111111111\u0022}", r"{\u0022n\u0022:\u0022****\u0022}"),
+        ("{&quot;password&quot;:&quot;abc&quot;}", "{&quot;password&quot;:&quot;****&quot;}"),
         ("user[password]=abc&x=1", "user[password]=****&x=1"),
         ("Cookie: a=b; c=d status=200", "Cookie: **** status=200"),
         ("Authorization: Basic YWJj rest", "Authorization: **** rest"),

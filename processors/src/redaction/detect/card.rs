@@ -35,10 +35,12 @@ struct Digits {
     count: usize,
 }
 
-/// A card number that begins with the three digits before `end`, or with the last one if an escape such as `%20` stands before.
+/// A card number that begins with the three digits before `end`, or with the last one if an escape such as `%20` stands before, or
+/// behind it if the window is the rest of `\u0022`.
 pub(super) fn find(text: &[u8], end: usize) -> Option<Range<usize>> {
     let is_escape = end >= 4 && byte(text, end - 4) == b'%';
-    let at = end.checked_sub(if is_escape { 1 } else { 3 })?;
+    let is_quote = end >= 6 && has(text, end - 6, b"\\u0022");
+    let at = if is_quote { end } else { end.checked_sub(if is_escape { 1 } else { 3 })? };
     // The digits behind a decimal point, and the rest of a longer run, are no card.
     let is_fraction = at >= 2 && byte(text, at - 1) == b'.' && byte(text, at - 2).is_ascii_digit();
     if !begins(text, at) || is_fraction {
