@@ -1,8 +1,7 @@
 //! A far end that was down for long is back: the whole backlog arrives, and takes hardly any memory on its way.
 //!
 //! `BACKLOG_MIB` says how much has gathered by then (default 128; `make test-long` takes 2 GiB).
-
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what goes wrong here fails the test")]
+#![cfg(test)]
 
 mod support {
     pub(crate) mod outcome;
@@ -18,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use support::outcome::watershed;
+use support::program::config_file;
 use support::running::Running;
 
 /// The most memory that the program may take, in MiB, however long the backlog.
@@ -64,7 +64,6 @@ fn a_backlog_drains_within_a_bounded_memory_however_long_it_is() {
 }
 
 fn start(directory: &Path, far_end: SocketAddr) -> Running {
-    let config = directory.join("config.yaml");
     let text = format!(
         "
 receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:0'}}}}}}}}
@@ -76,8 +75,7 @@ service:
 ",
         directory.join("queues").display()
     );
-    std::fs::write(&config, text).unwrap();
-    Running::start(&config)
+    Running::start(&config_file("backlog.yaml", &text))
 }
 
 /// Takes all that comes, and counts the requests.
