@@ -13,7 +13,7 @@ use watershed_pipeline::{Batch, ExportError, Signal};
 use super::Compression;
 use super::block;
 use super::body::checksum;
-use super::doubt::{Doubt, Doubts};
+use super::doubt::Doubts;
 use super::layout::{Described, Layout};
 use super::row::{self, Row};
 use super::server::{Servers, failure};
