@@ -309,7 +309,7 @@ fn slow_card(text: &str) -> bool {
         .enumerate()
         .map(|(place, digit)| if place % 2 == 0 { *digit } else { (digit * 2) / 10 + (digit * 2) % 10 })
         .sum();
-    is_shaped && is_issued && sum % 10 == 0
+    is_shaped && is_issued && sum.is_multiple_of(10)
 }
 
 fn slow_ssn(text: &str) -> bool {
