@@ -27,9 +27,10 @@ lint: ## Checks the form, the lints and the documentation; the dependencies too 
 e2e: ## Runs only the tests that drive the built program.
 	$(CARGO) test --package watershed --test '*'
 
-bench: ## Measures the whole process, the data model, the queue on disk and the exporters' encoders.
+bench: ## Measures the whole process, the data model, the queue on disk, processors and the exporters' encoders.
 	$(CARGO) bench --bench end_to_end
 	$(CARGO) bench --package watershed-pipeline --benches
+	$(CARGO) bench --package watershed-processors --benches
 	$(CARGO) bench --package watershed-exporters --benches
 
 fuzz: ## Fuzzes each decoder for FUZZ_SECONDS; needs cargo-fuzz (`cargo install cargo-fuzz`).

@@ -8,9 +8,7 @@ mod support {
     pub(crate) mod client;
     #[expect(dead_code, reason = "the tests of the Loki gateway look closer")]
     pub(crate) mod loki;
-    pub(crate) mod outcome;
     pub(crate) mod program;
-    #[expect(dead_code, reason = "this program is started as it is")]
     pub(crate) mod running;
 }
 

@@ -67,7 +67,7 @@ use sweeper::{KeyLists, Sweeper};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// Whether keys that usually hold secrets are meant: `password`, `token`, `secret`, `api_key`, `private_key`,
-    /// `authorization`, `cookie`, `credentials` and the like, 42 in all. Default true.
+    /// `authorization`, `cookie`, `credentials` and the like, 41 in all. Default true.
     #[serde(default = "yes")]
     default_keys: bool,
     /// Further keys, by their last words. Default none.

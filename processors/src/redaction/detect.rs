@@ -114,9 +114,10 @@ impl Detector {
             Self::CreditCard => {
                 // In front of the first digit stands no letter or digit, unless it ends an escape: `%3D`, `\n`, `%20`, `\u0022`.
                 let edge = ByteSet::of(|byte| !byte.is_ascii_alphanumeric() && byte != b'%' && byte < 0x80);
-                add([edge, digit, digit, digit]);
-                add([one(b"ABCDEFnrt"), digit, digit, digit]);
-                add([one(b"%"), one(b"234567"), digit, digit]);
+                let first = one(b"23456");
+                add([edge, first, digit, digit]);
+                add([one(b"ABCDEFnrt"), first, digit, digit]);
+                add([one(b"%"), one(b"234567"), digit, first]);
                 add([b"0", b"0", b"2", b"2"].map(|digit| one(digit)));
             }
             Self::Ssn => add([one(b"- "), digit, digit, one(b"- ")]),

@@ -17,7 +17,7 @@ use super::sweeper::KeyLists;
 use super::window::Filter;
 
 /// The last words of keys that mean a secret, unless `default_keys` is off.
-pub(super) const DEFAULT_KEYS: [&str; 42] = [
+pub(super) const DEFAULT_KEYS: [&str; 41] = [
     "password",
     "passwords",
     "passwd",
@@ -54,7 +54,6 @@ pub(super) const DEFAULT_KEYS: [&str; 42] = [
     "cookie",
     "cookies",
     "set_cookie",
-    "connection_string",
     "cvv",
     "cvc",
     "otp",
