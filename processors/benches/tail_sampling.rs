@@ -1,4 +1,4 @@
-//! What tail sampling costs a span, in ns, and what a span that waits costs in bytes.
+//! What tail sampling costs a span, in ns.
 //!
 //! `cargo bench -p watershed-processors --bench tail_sampling`. A million spans come in requests of 1,000, decoded before the
 //! clock starts; a trace has ten spans, two in each of five requests. Spans are those of the pipeline's benchmark: ten
@@ -38,7 +38,7 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 fn main() {
-    println!("ns a span; spans kept; bytes held a waiting span");
+    println!("ns a span; spans kept; the most that waited; bytes of a span");
     for (name, policies) in SETTINGS {
         run(name, policies);
     }
