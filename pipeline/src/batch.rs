@@ -5,13 +5,14 @@
 //! shared is copied by the first write to it.
 //!
 //! Read in this order: `part` and `rows`, `buffer` and `attributes` (what they point to), `record`, `log`,
-//! `span` and `points` (reading), `edit` and `texts` (changing), `builder` (making new ones).
+//! `span` and `points` (reading), `edit` and `texts` (changing), `builder` and `lines` (making new ones).
 
 mod attributes;
 mod buffer;
 mod builder;
 mod edit;
 mod id;
+mod lines;
 mod log;
 mod metrics;
 mod part;
@@ -30,6 +31,7 @@ pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
+pub use lines::LinesBuilder;
 pub use log::LogRecord;
 pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,

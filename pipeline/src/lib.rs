@@ -28,10 +28,11 @@ pub mod storage;
 mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod until_eof;
 
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
-    LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
+    LinesBuilder, LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
     Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, TextPlace, Value,
 };
 pub use budget::{Budget, BudgetExceeded, Reservation};
@@ -58,3 +59,4 @@ pub use registry::{
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;
 pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};
+pub use until_eof::{Progress, UntilEof};

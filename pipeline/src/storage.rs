@@ -68,16 +68,32 @@ pub(crate) const MAX_RECORD: u64 = 1 << 30;
 ///
 /// In the exporter's id, everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal digits.
 pub(crate) fn queue_directory(root: &Path, exporter: &str, signal: Signal) -> PathBuf {
+    root.join(directory_of(exporter)).join(signal.name())
+}
+
+/// The storage directory, shared with components that keep something of their own.
+#[derive(Clone, Debug)]
+pub struct StorageDirectory(pub PathBuf);
+
+impl StorageDirectory {
+    /// The directory of what a receiver keeps: `<root>/receivers/<receiver>`, written as for queues.
+    #[must_use]
+    pub fn of_receiver(&self, receiver: &str) -> PathBuf {
+        self.0.join("receivers").join(directory_of(receiver))
+    }
+}
+
+fn directory_of(component: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let mut name = String::new();
-    for byte in exporter.bytes() {
+    for byte in component.bytes() {
         if plain(byte) {
             name.push(byte.into());
         } else {
             name.push_str(&format!("%{byte:02X}"));
         }
     }
-    root.join(name).join(signal.name())
+    name
 }
 
 /// The exporter whose queues are in a directory of this name.
