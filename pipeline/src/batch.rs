@@ -122,7 +122,24 @@ impl Batch {
     /// Starts a new batch, to be filled record by record.
     #[must_use]
     pub fn builder(signal: Signal) -> BatchBuilder {
-        BatchBuilder::new(signal)
+        BatchBuilder::new(signal, bytes::Bytes::new())
+    }
+
+    /// As [`Self::builder`], for records made of a block of received bytes. A text that is set from a slice of the
+    /// block is not copied: the batch keeps the block and points into it.
+    ///
+    /// ```
+    /// # use watershed_pipeline::{Batch, Signal};
+    /// let block = bytes::Bytes::from_static(b"one line\nanother");
+    /// let mut builder = Batch::builder_over(Signal::Logs, block.clone());
+    /// for line in block.split(|byte| *byte == b'\n') {
+    ///     builder.push(|log| log.set_body(std::str::from_utf8(line).unwrap_or_default()));
+    /// }
+    /// assert_eq!(builder.build().len(), 2);
+    /// ```
+    #[must_use]
+    pub fn builder_over(signal: Signal, block: bytes::Bytes) -> BatchBuilder {
+        BatchBuilder::new(signal, block)
     }
 
     pub(crate) fn from_part(part: Part) -> Self {

@@ -20,6 +20,7 @@ mod machine;
 mod metadata;
 pub mod otlp;
 mod outlet;
+pub mod parse;
 mod receipt;
 mod registry;
 mod shutdown;

@@ -56,10 +56,13 @@ impl Buffer {
         std::str::from_utf8(self.bytes(place)).unwrap_or_default()
     }
 
-    /// Appends bytes and says where they are.
+    /// Says where bytes are, after appending them. A slice of the received bytes is not copied: it is where it is.
     ///
     /// A buffer holds up to 4 GiB; the budget for telemetry in flight is met long before.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Text {
+        if let Some(received) = self.received(bytes) {
+            return received;
+        }
         let offset = u32::try_from(self.wire.len() + self.own.len());
         let len = u32::try_from(bytes.len());
         match (offset, len) {
@@ -69,6 +72,14 @@ impl Buffer {
             }
             _ => Text::NONE,
         }
+    }
+
+    /// The place of a slice of the received bytes; none for a slice of other memory.
+    fn received(&self, slice: &[u8]) -> Option<Text> {
+        let offset = slice.as_ptr().addr().checked_sub(self.wire.as_ptr().addr())?;
+        let is_within = !slice.is_empty() && offset.checked_add(slice.len())? <= self.wire.len();
+        is_within.then_some(())?;
+        Some(Text { offset: u32::try_from(offset).ok()?, len: u32::try_from(slice.len()).ok()? })
     }
 
     /// Bytes of memory taken.
@@ -96,6 +107,18 @@ mod tests {
         assert_eq!(buffer.text(Text { offset: 0, len: 8 }), "received");
         assert_eq!(buffer.text(written), "written");
         assert_eq!(buffer.bytes(Text { offset: 90, len: 4 }), b"");
+    }
+
+    #[test]
+    fn a_slice_of_the_received_bytes_is_not_copied() {
+        let wire = Bytes::from(b"received".to_vec());
+        let mut buffer = Buffer::new(wire.clone());
+        assert_eq!(buffer.push(&wire[2..5]), Text { offset: 2, len: 3 });
+        assert_eq!(buffer.push(&wire), Text { offset: 0, len: 8 });
+        let copied = buffer.push(b"cei");
+        assert_eq!(copied, Text { offset: 8, len: 3 });
+        assert_eq!(buffer.text(copied), "cei");
+        assert_eq!(buffer.push(b"").len, 0);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Makes new batches record by record, for receivers of other formats and for derived telemetry.
 
+use bytes::Bytes;
+
 use super::attributes::AttrRange;
 use super::buffer::Buffer;
 use super::edit::{AttributesMut, RecordMut};
@@ -24,11 +26,13 @@ use super::{Batch, Signal};
 /// ```
 pub struct BatchBuilder {
     part: Part,
+    /// The scope begun last, unless a resource was begun since.
+    scope: Option<u32>,
 }
 
 impl BatchBuilder {
-    pub(super) fn new(signal: Signal) -> Self {
-        Self { part: Part::new(signal, Buffer::default()) }
+    pub(super) fn new(signal: Signal, received: Bytes) -> Self {
+        Self { part: Part::new(signal, Buffer::new(received)), scope: None }
     }
 
     /// Begins a resource; following scopes and records belong to it.
@@ -55,6 +59,7 @@ impl BatchBuilder {
     /// As [`Self::resource`], for loops.
     pub fn begin_resource(&mut self, fill: impl FnOnce(&mut AttributesMut<'_>)) {
         let index = self.part.resources.len();
+        self.scope = None;
         self.part.resources.push(ResourceRow::default());
         fill(&mut AttributesMut { part: &mut self.part, holder: Holder::Resource(index) });
     }
@@ -68,6 +73,7 @@ impl BatchBuilder {
         let version = self.part.buffer.push(version.as_bytes());
         let resource = last_index(self.part.resources.len());
         let index = self.part.scopes.len();
+        self.scope = Some(last_index(index + 1));
         self.part.scopes.push(ScopeRow { resource, name, version, ..ScopeRow::default() });
         fill(&mut AttributesMut { part: &mut self.part, holder: Holder::Scope(index) });
     }
@@ -137,16 +143,23 @@ impl BatchBuilder {
         Batch::from_part(self.part)
     }
 
+    /// How many records there are so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.part.len()
+    }
+
+    /// Whether there are no records so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.part.len() == 0
+    }
+
     fn current_scope(&mut self) -> u32 {
-        let of_older_resource = self
-            .part
-            .scopes
-            .last()
-            .is_none_or(|scope| scope.resource as usize + 1 < self.part.resources.len());
-        if of_older_resource {
+        if self.scope.is_none() {
             self.begin_scope("", "", |_| ());
         }
-        last_index(self.part.scopes.len())
+        self.scope.unwrap_or_default()
     }
 }
 

@@ -79,6 +79,33 @@ impl RecordMut<'_> {
         self.view().scope()
     }
 
+    /// Has the record come from the scope (the logger) of this name, without changing other records: it moves to
+    /// a scope of the same resource, a new one if need be.
+    pub fn set_scope_name(&mut self, name: &str) {
+        let resource = row_number(self.part.resource_of(self.row));
+        let scope = self.part.scope_named(resource, name);
+        self.move_to(scope);
+    }
+
+    /// Has the record come from a resource of its own, like the one it came from but changed by `change`; other
+    /// records stay. A resource that the change makes equal to the one before it is not repeated.
+    pub fn set_resource(&mut self, change: impl FnOnce(&mut AttributesMut<'_>)) {
+        let name = self.scope().name().to_owned();
+        let resource = self.part.derived_resource(self.part.resource_of(self.row), change);
+        let scope = self.part.scope_named(resource, &name);
+        self.move_to(scope);
+    }
+
+    fn move_to(&mut self, scope: u32) {
+        self.part.touch(Holder::Row(self.row));
+        match &mut self.part.rows {
+            Rows::Logs(rows) => rows.get_mut(self.row).into_iter().for_each(|row| row.scope = scope),
+            Rows::Spans(rows) => rows.spans.get_mut(self.row).into_iter().for_each(|row| row.scope = scope),
+            // The points of a metric share its scope.
+            Rows::Metrics(_) => {}
+        }
+    }
+
     /// Sets the body of a log record; other records have none and stay as they are.
     pub fn set_body(&mut self, value: impl IntoValue) {
         let value = store(&value, &mut self.part.buffer);
@@ -249,6 +276,10 @@ impl AttributesMut<'_> {
     pub fn retain_attributes(&mut self, keep: impl Fn(&str, Value<'_>) -> bool) -> bool {
         retain(self.part, self.holder, keep)
     }
+}
+
+fn row_number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn retain(part: &mut Part, holder: Holder, keep: impl Fn(&str, Value<'_>) -> bool) -> bool {

@@ -6,12 +6,16 @@
 use std::sync::Arc;
 
 use super::Signal;
-use super::attributes::{self, Attr, AttrRange, KeyTable};
+use super::attributes::{self, Attr, AttrRange, Attributes, KeyTable};
 use super::buffer::{Buffer, Text};
+use super::edit::AttributesMut;
 use super::metrics::MetricRows;
 use super::rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 use super::value::{IntoValue, store};
 use crate::budget::Reservation;
+
+/// How many scopes and resources made last are looked at for one that a record may share.
+const LOOK_BACK: usize = 64;
 
 /// What holds attributes.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +122,51 @@ impl Part {
     /// The resource row of an item.
     pub(crate) fn resource_of(&self, row: usize) -> usize {
         self.scopes.get(self.scope_of(row)).map_or(0, |scope| scope.resource as usize)
+    }
+
+    /// The number of a scope that has this name and nothing else, within a resource; a new one if need be.
+    pub(crate) fn scope_named(&mut self, resource: u32, name: &str) -> u32 {
+        let is_it = |scope: &ScopeRow| {
+            scope.resource == resource
+                && scope.attrs.len == 0
+                && scope.version.is_none()
+                && scope.schema_url.is_none()
+                && self.buffer.bytes(scope.name) == name.as_bytes()
+        };
+        let first = self.scopes.len().saturating_sub(LOOK_BACK);
+        let recent = self.scopes.get(first..).unwrap_or_default();
+        let index = recent.iter().rposition(is_it).map_or(self.scopes.len(), |position| first + position);
+        if index == self.scopes.len() {
+            let name = self.buffer.push(name.as_bytes());
+            self.scopes.push(ScopeRow { resource, name, ..ScopeRow::default() });
+        }
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// The number of a resource like another one but changed: an equal one made before, or a new one.
+    pub(crate) fn derived_resource(
+        &mut self,
+        from: usize,
+        change: impl FnOnce(&mut AttributesMut<'_>),
+    ) -> u32 {
+        let row = self.resources.get(from).cloned().unwrap_or_default();
+        let own = u32::try_from(self.attrs.len()).unwrap_or(u32::MAX);
+        self.attrs.extend_from_within(row.attrs.indices());
+        let attrs = AttrRange { start: own, len: row.attrs.len };
+        let index = self.resources.len();
+        self.resources.push(ResourceRow { attrs, raw: Text::NONE, ..row });
+        change(&mut AttributesMut { part: self, holder: Holder::Resource(index) });
+        let first = index.saturating_sub(LOOK_BACK);
+        let equal = (first..index).rev().find(|other| self.same_resource(*other, index));
+        if equal.is_some() {
+            self.resources.truncate(index);
+        }
+        u32::try_from(equal.unwrap_or(index)).unwrap_or(u32::MAX)
+    }
+
+    fn same_resource(&self, left: usize, right: usize) -> bool {
+        let attributes = |index| Attributes::new(self, self.attributes_of(Holder::Resource(index)));
+        attributes(left).iter().eq(attributes(right).iter())
     }
 
     /// Forgets the received bytes of a holder and of everything that contains it.
