@@ -31,7 +31,6 @@ pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
-pub use lines::LinesBuilder;
 pub use log::LogRecord;
 pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,

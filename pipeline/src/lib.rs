@@ -33,7 +33,7 @@ mod until_eof;
 
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue,
-    LinesBuilder, LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
+    LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
     Resource, Scope, Signal, Slot, Span, SpanEvent, SpanLink, TextPlace, Value,
 };
 pub use budget::{Budget, BudgetExceeded, Reservation};

@@ -6,13 +6,14 @@
 //! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), then one file per receiver.
 //! Beside the list, a receiver that listens offers a check of its ports.
 
+mod file;
 pub mod otlp;
 mod server;
 
 use watershed_pipeline::{ReceiverFactory, receiver};
 
 /// Every receiver, in the order of the reference manual.
-pub static ALL: &[ReceiverFactory] = &[receiver::<otlp::Config>()];
+pub static ALL: &[ReceiverFactory] = &[receiver::<file::Config>(), receiver::<otlp::Config>()];
 
 #[cfg(test)]
 mod tests {

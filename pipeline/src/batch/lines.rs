@@ -1,125 +1,84 @@
-//! Makes a batch of log records out of one block of bytes without copying it: each body is a piece of the block.
+//! Records whose bodies are pieces of the block a batch is built over: lines cut out of a stream, without a copy.
 //!
 //! The block is checked once for UTF-8, and what all records have in common is written once, so that a record costs
-//! its row and nothing else. For receivers that cut a stream into lines.
+//! its row and nothing else.
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use super::attributes::{Attr, AttrRange};
-use super::buffer::{Buffer, Text, is_utf8};
-use super::edit::{AttributesMut, RecordMut};
-use super::part::{Holder, Part};
-use super::rows::{LogRow, ResourceRow, Rows, ScopeRow};
+use super::buffer::{Text, is_utf8};
+use super::builder::BatchBuilder;
+use super::edit::RecordMut;
+use super::rows::{LogRow, Rows};
 use super::value::Stored;
-use super::{Batch, Signal};
 
-/// A batch of log records in the making, whose bodies are pieces of one block.
-///
-/// ```
-/// # use watershed_pipeline::LinesBuilder;
-/// let mut lines = LinesBuilder::new(bytes::Bytes::from_static(b"first\nsecond\n"), 2);
-/// lines.template(|record| record.set_attribute("log.file.name", "app.log"));
-/// lines.push(0..5);
-/// lines.push(6..12);
-/// assert_eq!(lines.build().len(), 2);
-/// ```
-pub struct LinesBuilder {
-    part: Part,
-    is_text: bool,
+/// What a builder knows of the lines it makes records of.
+#[derive(Default)]
+pub(super) struct Lines {
+    /// Whether the whole block is UTF-8, once somebody wanted to know.
+    is_text: Option<bool>,
     row: LogRow,
     attrs: Vec<Attr>,
-    replaced: u64,
 }
 
-impl LinesBuilder {
-    /// Begins with a block, of which about `expected` pieces will be records.
-    #[must_use]
-    pub fn new(block: Bytes, expected: usize) -> Self {
-        let is_text = is_utf8(&block);
-        let mut part = Part::new(Signal::Logs, Buffer::new(block));
-        part.resources.push(ResourceRow::default());
-        part.scopes.push(ScopeRow::default());
-        if let Rows::Logs(rows) = &mut part.rows {
-            rows.reserve_exact(expected);
-        }
-        Self { part, is_text, row: LogRow::default(), attrs: Vec::new(), replaced: 0 }
-    }
-
-    /// Sets the attributes of the resource that all records come from.
-    pub fn resource(&mut self, fill: impl FnOnce(&mut AttributesMut<'_>)) {
-        fill(&mut AttributesMut { part: &mut self.part, holder: Holder::Resource(0) });
-    }
-
-    /// Sets what every record that is pushed from now on begins with.
-    pub fn template(&mut self, fill: impl FnOnce(&mut RecordMut<'_>)) {
-        let mut record = self.add(LogRow::default(), &[]);
-        fill(&mut record);
+impl BatchBuilder {
+    /// Sets what every log record that is added from now on begins with, and makes room for `expected` of them.
+    /// Attributes cost a record nothing but their places; their texts are there once.
+    ///
+    /// ```
+    /// # use watershed_pipeline::{Batch, Signal};
+    /// let block = bytes::Bytes::from_static(b"first\nsecond\n");
+    /// let mut builder = Batch::builder_over(Signal::Logs, block);
+    /// builder.template(2, |record| record.set_attribute("log.file.name", "app.log"));
+    /// builder.push_piece(0..5);
+    /// builder.push_piece(6..12);
+    /// assert_eq!(builder.build().len(), 2);
+    /// ```
+    pub fn template(&mut self, expected: usize, fill: impl FnOnce(&mut RecordMut<'_>)) {
+        self.lines.row = LogRow::default();
+        self.lines.attrs.clear();
+        self.push(fill);
         let Rows::Logs(rows) = &mut self.part.rows else { return };
         let Some(row) = rows.pop() else { return };
-        let own = self.part.attrs.get(row.attrs.indices()).unwrap_or_default();
-        self.attrs = own.to_vec();
-        self.row = row;
-        if let Rows::Logs(rows) = &self.part.rows {
-            self.part.attrs.reserve_exact(rows.capacity().saturating_mul(self.attrs.len()));
-        }
+        rows.reserve_exact(expected);
+        self.lines.attrs = self.part.attrs.get(row.attrs.indices()).unwrap_or_default().to_vec();
+        self.part.attrs.reserve_exact(expected.saturating_mul(self.lines.attrs.len()));
+        self.lines.row = row;
     }
 
-    /// Adds a record whose body is a piece of the block, as text. Bytes that are not UTF-8 are replaced by `U+FFFD`,
-    /// and the record is counted in [`Self::replaced`]. A piece that is not within the block is empty.
-    pub fn push(&mut self, piece: Range<usize>) -> RecordMut<'_> {
+    /// Adds a log record whose body is a piece of the block, as text; nothing for another signal. Bytes that are not
+    /// UTF-8 are replaced by `U+FFFD`, and then the answer is `true`.
+    pub fn push_piece(&mut self, piece: Range<usize>) -> bool {
         let place = place(&piece);
-        let bytes = self.part.buffer.wire();
-        let starts_whole = |at: usize| bytes.get(at).is_none_or(|byte| byte & 0xC0 != 0x80);
-        let whole = self.is_text && starts_whole(piece.start) && starts_whole(piece.end);
-        if whole || is_utf8(self.part.buffer.bytes(place)) {
-            return self.add_body(Stored::Str(place));
-        }
-        self.replaced += 1;
-        let text = String::from_utf8_lossy(self.part.buffer.bytes(place)).into_owned();
-        self.push_text(&text)
+        let wire = self.part.buffer.wire();
+        let is_text = *self.lines.is_text.get_or_insert_with(|| is_utf8(wire));
+        let is_whole = |at: usize| wire.get(at).is_none_or(|byte| byte & 0xC0 != 0x80);
+        let good = (is_text && is_whole(piece.start) && is_whole(piece.end))
+            || is_utf8(self.part.buffer.bytes(place));
+        let body = if good {
+            place
+        } else {
+            let text = String::from_utf8_lossy(self.part.buffer.bytes(place)).into_owned();
+            self.part.buffer.push(text.as_bytes())
+        };
+        self.add_log(Stored::Str(body));
+        !good
     }
 
-    /// Adds a record whose body is a piece of the block, as bytes.
-    pub fn push_bytes(&mut self, piece: &Range<usize>) -> RecordMut<'_> {
-        self.add_body(Stored::Bytes(place(piece)))
+    /// Adds a log record whose body is a piece of the block, as bytes; nothing for another signal.
+    pub fn push_piece_as_bytes(&mut self, piece: &Range<usize>) {
+        self.add_log(Stored::Bytes(place(piece)));
     }
 
-    /// Adds a record whose body is a text that is not in the block.
-    pub fn push_text(&mut self, text: &str) -> RecordMut<'_> {
-        let place = self.part.buffer.push(text.as_bytes());
-        self.add_body(Stored::Str(place))
-    }
-
-    /// Records in which bytes had to be replaced.
-    #[must_use]
-    pub fn replaced(&self) -> u64 {
-        self.replaced
-    }
-
-    /// The finished batch.
-    #[must_use]
-    pub fn build(self) -> Batch {
-        Batch::from_part(self.part)
-    }
-
-    fn add_body(&mut self, body: Stored) -> RecordMut<'_> {
-        let row = LogRow { body, ..self.row.clone() };
-        let attrs = std::mem::take(&mut self.attrs);
-        self.add(row, &attrs);
-        self.attrs = attrs;
-        RecordMut { row: self.part.len().saturating_sub(1), part: &mut self.part }
-    }
-
-    fn add(&mut self, row: LogRow, attrs: &[Attr]) -> RecordMut<'_> {
+    /// Adds a row that begins like the template.
+    pub(super) fn add_log(&mut self, body: Stored) {
+        let scope = self.current_scope();
+        let Rows::Logs(rows) = &mut self.part.rows else { return };
         let start = u32::try_from(self.part.attrs.len()).unwrap_or(u32::MAX);
-        let len = u32::try_from(attrs.len()).unwrap_or_default();
-        self.part.attrs.extend_from_slice(attrs);
-        if let Rows::Logs(rows) = &mut self.part.rows {
-            rows.push(LogRow { attrs: AttrRange { start, len }, ..row });
-        }
-        RecordMut { row: self.part.len().saturating_sub(1), part: &mut self.part }
+        let len = u32::try_from(self.lines.attrs.len()).unwrap_or_default();
+        self.part.attrs.extend_from_slice(&self.lines.attrs);
+        let attrs = AttrRange { start, len };
+        rows.push(LogRow { body, attrs, scope, raw: Text::NONE, ..self.lines.row });
     }
 }
 
@@ -132,8 +91,9 @@ fn place(piece: &Range<usize>) -> Text {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::batch::Value;
+    use bytes::Bytes;
+
+    use super::super::{Batch, Signal, Value};
 
     fn bodies(batch: &Batch) -> Vec<String> {
         batch.logs().map(|log| format!("{:?}", log.body().unwrap_or(Value::Empty))).collect()
@@ -141,46 +101,48 @@ mod tests {
 
     #[test]
     fn records_share_what_the_template_says_and_can_be_changed_one_by_one() {
-        let mut lines = LinesBuilder::new(Bytes::from_static(b"one\ntwo\n"), 2);
-        lines.resource(|resource| resource.set_attribute("host.name", "h"));
-        lines.template(|record| {
+        let mut lines = Batch::builder_over(Signal::Logs, Bytes::from_static(b"one\ntwo\n"));
+        lines.begin_resource(|resource| resource.set_attribute("host.name", "h"));
+        lines.template(3, |record| {
             record.set_attribute("log.file.name", "a.log");
             record.set_observed_time_unix_nano(7);
         });
-        lines.push(0..3).set_attribute("log.file.name", "b.log");
-        lines.push(4..7).set_attribute("n", 2);
+        lines.push_piece(0..3);
+        lines.push_piece(4..7);
+        lines.push(|record| {
+            record.set_body("three");
+            record.set_attribute("log.file.name", "b.log");
+        });
         let batch = lines.build();
         let again = Batch::from_otlp(Signal::Logs, batch.to_otlp()).unwrap();
         for batch in [batch, again] {
-            assert_eq!(bodies(&batch), ["Str(\"one\")", "Str(\"two\")"]);
-            let names: Vec<_> = batch
-                .records()
-                .map(|log| log.attribute("log.file.name").unwrap().as_str().unwrap().to_owned())
-                .collect();
-            assert_eq!(names, ["b.log", "a.log"]);
+            assert_eq!(bodies(&batch), ["Str(\"one\")", "Str(\"two\")", "Str(\"three\")"]);
+            let name = |log: super::super::Record<'_>| {
+                log.attribute("log.file.name").unwrap().as_str().unwrap().to_owned()
+            };
+            assert_eq!(batch.records().map(name).collect::<Vec<_>>(), ["a.log", "a.log", "b.log"]);
             assert!(batch.logs().all(|log| log.observed_time_unix_nano() == 7));
-            let resources = batch.records().map(|log| log.resource().attribute("host.name"));
-            assert!(resources.into_iter().all(|host| host == Some(Value::Str("h"))));
+            assert!(
+                batch.records().all(|log| log.resource().attribute("host.name") == Some(Value::Str("h")))
+            );
         }
     }
 
     #[test]
-    fn only_pieces_that_are_no_text_are_copied_and_counted() {
-        let mut lines = LinesBuilder::new(Bytes::from_static(b"good\nb\xFFd\n\xC3\xA9"), 3);
-        lines.push(0..4);
-        lines.push(5..8);
-        lines.push(9..11);
-        lines.push_bytes(&(5..8));
-        assert_eq!(lines.replaced(), 1);
+    fn only_pieces_that_are_no_text_are_copied_and_told() {
+        let mut lines = Batch::builder_over(Signal::Logs, Bytes::from_static(b"good\nb\xFFd\n\xC3\xA9"));
+        assert!(!lines.push_piece(0..4));
+        assert!(lines.push_piece(5..8));
+        assert!(!lines.push_piece(9..11));
+        lines.push_piece_as_bytes(&(5..8));
         let expected = ["Str(\"good\")", "Str(\"b\u{FFFD}d\")", "Str(\"é\")", "Bytes([98, 255, 100])"];
         assert_eq!(bodies(&lines.build()), expected);
     }
 
     #[test]
     fn a_piece_that_cuts_a_character_is_replaced() {
-        let mut lines = LinesBuilder::new(Bytes::from_static("né".as_bytes()), 1);
-        lines.push(0..2);
-        assert_eq!(lines.replaced(), 1);
+        let mut lines = Batch::builder_over(Signal::Logs, Bytes::from_static("né".as_bytes()));
+        assert!(lines.push_piece(0..2));
         assert_eq!(bodies(&lines.build()), ["Str(\"n\u{FFFD}\")"]);
     }
 }

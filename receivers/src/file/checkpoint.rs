@@ -126,6 +126,16 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Writes the log anew, at the end.
+    ///
+    /// # Errors
+    /// What the file system says; the log then is as it was.
+    pub(super) fn close(&mut self, trails: &BTreeMap<TrailId, Trail>) -> io::Result<()> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        write_anew(&log.directory, trails)?;
+        Ok(())
+    }
+
     /// When the disk should have what was written.
     pub(super) fn deadline(&self) -> Option<Instant> {
         Some(self.log.as_ref()?.unsynced_since? + SYNC_INTERVAL)

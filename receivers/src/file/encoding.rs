@@ -44,11 +44,6 @@ impl Encoding {
         if self.is_wide() { 2 } else { 1 }
     }
 
-    /// Whether lines are passed on as they stand in the file.
-    pub(super) fn is_plain(self) -> bool {
-        matches!(self, Self::Utf8 | Self::Utf8Raw)
-    }
-
     fn is_wide(self) -> bool {
         matches!(self, Self::Utf16Le | Self::Utf16Be)
     }

@@ -1,0 +1,1 @@
+//! Cutting, in all its cases.

@@ -1,0 +1,272 @@
+//! The follower on real files: rotations of every kind, restarts and crashes, with a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use watershed_config::Section;
+use watershed_pipeline::storage::StorageDirectory;
+use watershed_pipeline::{Budget, Context, Kind, Shared, Telemetry, Value};
+
+use super::super::Config;
+use super::*;
+
+/// A directory of files, a follower of them, and a clock.
+struct Bench {
+    root: TempDir,
+    yaml: String,
+    follower: Option<Follower>,
+    now: Instant,
+    /// What was read, in order.
+    lines: Vec<String>,
+    telemetry: Telemetry,
+}
+
+impl Bench {
+    /// Follows `*.log*` in a directory of its own, from the beginning, with more settings.
+    fn new(yaml: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("logs")).unwrap();
+        let pattern = root.path().join("logs/*.log*");
+        let mut text = format!("include: ['{}']\n{yaml}\n", pattern.display());
+        if !yaml.contains("start_at") {
+            text += "start_at: beginning\n";
+        }
+        let mut bench = Self {
+            root,
+            yaml: text,
+            follower: None,
+            now: Instant::now(),
+            lines: Vec::new(),
+            telemetry: Telemetry::new(),
+        };
+        bench.start();
+        bench
+    }
+
+    fn start(&mut self) {
+        let config: Config = Section::from_text("file", &self.yaml).unwrap().read().unwrap();
+        let mut shared = Shared::default();
+        shared.insert(Arc::new(StorageDirectory(self.root.path().join("state"))));
+        let budget = Budget::new(1 << 30, 1 << 30);
+        let id = "file".parse().unwrap();
+        let cx = Context::new(Kind::Receiver, id, self.telemetry.clone(), budget, Arc::new(shared));
+        let mut receiver = watershed_pipeline::ReceiverConfig::build(&config, &cx).unwrap();
+        receiver.open().unwrap();
+        self.follower = receiver.follower;
+    }
+
+    fn follower(&mut self) -> &mut Follower {
+        self.follower.as_mut().unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("logs").join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_ref()).unwrap();
+    }
+
+    /// Reads one round and keeps it, without saying that it was delivered.
+    fn round(&mut self) -> Option<Round> {
+        let now = self.now;
+        let round = self.follower().read(now, SystemTime::UNIX_EPOCH).ok()?;
+        for log in round.batch.logs() {
+            self.lines.push(match log.body().unwrap() {
+                Value::Str(text) => text.to_owned(),
+                other => format!("{other:?}"),
+            });
+        }
+        Some(round)
+    }
+
+    /// Looks, reads and delivers everything, without writing positions.
+    fn read(&mut self) {
+        let now = self.now;
+        self.follower().look(now, SystemTime::now());
+        while let Some(round) = self.round() {
+            self.follower().deliver(&round);
+            assert!(self.open_files() <= 2, "{}", self.open_files());
+        }
+    }
+
+    fn open_files(&mut self) -> usize {
+        let own = self.root.path().join("logs");
+        let handles = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let paths = handles.filter_map(|handle| fs::read_link(handle.path()).ok());
+        paths.filter(|path| path.starts_with(&own)).count()
+    }
+
+    fn step(&mut self) {
+        self.read();
+        let now = self.now;
+        self.follower().checkpoint(now);
+    }
+
+    fn advance(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// What was read since the last call.
+    fn taken(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    fn restart(&mut self) {
+        self.follower().close();
+        self.crash();
+    }
+
+    fn crash(&mut self) {
+        self.follower = None;
+        self.start();
+    }
+
+    fn count(&self, name: &str) -> i128 {
+        let samples = self.telemetry.samples();
+        let name = format!("otelcol_receiver_file_{name}");
+        samples.iter().find(|sample| sample.name == name).unwrap().value
+    }
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What may happen to one log and to its reader.
+#[derive(Clone, Debug)]
+enum Event {
+    Write(u8),
+    /// `a.log` becomes `a.log.<n>`.
+    Rename,
+    /// `a.log` gets a name that is not looked for.
+    RenameAway,
+    CopyTruncate,
+    Delete,
+    /// The newest rotated file becomes an archive.
+    Compress(bool),
+    Step,
+    Advance(u64),
+    Restart,
+    Crash,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (1..5_u8).prop_map(Event::Write),
+        2 => Just(Event::Rename),
+        1 => Just(Event::RenameAway),
+        2 => Just(Event::CopyTruncate),
+        1 => Just(Event::Delete),
+        2 => any::<bool>().prop_map(Event::Compress),
+        4 => Just(Event::Step),
+        2 => (0..8_u64).prop_map(Event::Advance),
+        1 => Just(Event::Restart),
+        1 => Just(Event::Crash),
+    ]
+}
+
+/// Plays events on one log; gives the lines that were written, and the bench.
+fn play(events: &[Event], with_crashes: bool) -> (Vec<String>, Bench) {
+    let mut bench = Bench::new("max_concurrent_files: 2\nfingerprint_size: 64");
+    let mut written = Vec::new();
+    let mut rotated: Vec<String> = Vec::new();
+    let mut number = 0;
+    let mut is_open = false;
+    for event in events {
+        match event {
+            Event::Write(count) => {
+                for _ in 0..*count {
+                    let line = format!("{} line {}", written.len(), "x".repeat(written.len() * 7 % 50));
+                    bench.write("a.log", format!("{line}\n"));
+                    written.push(line);
+                }
+            }
+            Event::Rename if bench.path("a.log").exists() => {
+                number += 1;
+                let name = format!("a.log.{number}");
+                fs::rename(bench.path("a.log"), bench.path(&name)).unwrap();
+                rotated.push(name);
+                is_open = false;
+            }
+            // What has no name that is looked for can only be read while it is open.
+            Event::RenameAway if is_open => {
+                number += 1;
+                fs::rename(bench.path("a.log"), bench.root.path().join(number.to_string())).unwrap();
+                bench.read();
+                is_open = false;
+            }
+            Event::Delete if is_open => {
+                fs::remove_file(bench.path("a.log")).unwrap();
+                bench.read();
+                is_open = false;
+            }
+            Event::CopyTruncate if bench.path("a.log").exists() => {
+                number += 1;
+                let name = format!("a.log.{number}");
+                fs::copy(bench.path("a.log"), bench.path(&name)).unwrap();
+                fs::File::create(bench.path("a.log")).unwrap();
+                rotated.push(name);
+            }
+            Event::Compress(zstd) => {
+                let Some(name) = rotated.pop() else { continue };
+                let text = fs::read(bench.path(&name)).unwrap();
+                let packed = if *zstd { zstd::encode_all(text.as_slice(), 1).unwrap() } else { gzip(&text) };
+                bench.write(&format!("{name}.packed"), packed);
+                fs::remove_file(bench.path(&name)).unwrap();
+            }
+            Event::Step => {
+                bench.step();
+                is_open = bench.path("a.log").exists();
+            }
+            Event::Advance(seconds) => bench.advance(*seconds),
+            Event::Restart => {
+                bench.restart();
+                is_open = false;
+            }
+            Event::Crash if with_crashes => {
+                bench.read();
+                bench.crash();
+                is_open = false;
+            }
+            _ => {}
+        }
+    }
+    for _ in 0..3 {
+        bench.step();
+        bench.advance(10);
+    }
+    (written, bench)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn property_every_line_is_read_once_however_files_are_rotated(events in proptest::collection::vec(event(), 0..40)) {
+        let (mut written, mut bench) = play(&events, false);
+        let mut read = bench.taken();
+        read.sort();
+        written.sort();
+        prop_assert_eq!(read, written);
+    }
+
+    #[test]
+    fn property_no_line_is_lost_in_a_crash(events in proptest::collection::vec(event(), 0..40)) {
+        let (written, mut bench) = play(&events, true);
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        bench.taken().into_iter().for_each(|line| *counts.entry(line).or_default() += 1);
+        let lost: Vec<_> = written.iter().filter(|line| !counts.contains_key(*line)).collect();
+        prop_assert!(lost.is_empty(), "{:?}", lost);
+        prop_assert_eq!(counts.len(), written.len(), "lines that nobody wrote");
+    }
+}

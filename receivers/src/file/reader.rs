@@ -1,0 +1,281 @@
+//! Reads one block of one file: from its position on, checked to be of the content that the position is of.
+
+use std::io;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use watershed_pipeline::{BudgetExceeded, Reservation};
+
+use super::cut::{Behind, Cut};
+use super::follower::{Follower, Round};
+use super::identity::{FileKey, Position, TAIL};
+use super::records::Piece;
+use super::source::Source;
+use super::trail::{Trail, TrailId};
+
+/// Bytes that are read at once, unless an entry is larger.
+pub(super) const BLOCK: usize = 512 << 10;
+/// Bytes that a record takes beside its text, for the reservation made before it is known how many there are.
+const ROW: usize = 2;
+
+/// What came of opening a file.
+pub(super) enum Opened {
+    Ready,
+    /// It can't be read now.
+    Failed,
+    /// It holds another content.
+    Other,
+}
+
+impl Follower {
+    /// Reads a block and adds its records to the round.
+    ///
+    /// # Errors
+    /// There is no memory for it; nothing was read.
+    pub(super) fn read_block(
+        &mut self,
+        id: TrailId,
+        now: Instant,
+        wall: SystemTime,
+        round: &mut Round,
+    ) -> Result<(), BudgetExceeded> {
+        match self.open(id) {
+            Opened::Ready => {}
+            Opened::Failed => return Ok(()),
+            Opened::Other => {
+                self.replace(id, now);
+                return Ok(());
+            }
+        }
+        let Some(trail) = self.trails.get_mut(&id) else { return Ok(()) };
+        let Some(size) = trail.source.as_ref().and_then(|source| source.metadata().ok()).map(|data| data.len()) else {
+            return Ok(());
+        };
+        if !trail.is_archive && size < trail.read.offset {
+            self.replace(id, now);
+            return Ok(());
+        }
+        let most = trail.block.max(BLOCK);
+        let left = usize::try_from(size - trail.read.offset.min(size)).unwrap_or(usize::MAX);
+        let most = if trail.is_archive { most } else { most.min(left) };
+        let reservation = self.budget.admit(most.saturating_mul(ROW))?;
+        self.note_size(id, size, now);
+        let Some(trail) = self.trails.get_mut(&id) else { return Ok(()) };
+        let known = trail.fingerprint.0.len();
+        let (block, at_end) = match read_checked(trail, most, size, self.options.fingerprint_size) {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                self.replace(id, now);
+                return Ok(());
+            }
+            Err(error) => {
+                self.fail(id, &error);
+                return Ok(());
+            }
+        };
+        if trail.fingerprint.0.len() > known {
+            self.checkpoints.put(id, trail);
+        }
+        let cut = self.cut(id, &block, at_end, now);
+        self.metrics.bytes.add(cut.consumed as u64);
+        let block = Bytes::from(block);
+        let consumed = block.slice(..cut.consumed.min(block.len()));
+        if self.advance(id, &consumed, &cut) {
+            round.bytes += consumed.len() as u64;
+            self.add(id, consumed, &cut, wall, round, reservation);
+        }
+        self.follow_up(id, &block, &cut, at_end, now);
+        Ok(())
+    }
+
+    /// Opens the file of a trail unless it is open, and closes another one if there are too many.
+    pub(super) fn open(&mut self, id: TrailId) -> Opened {
+        let Some(trail) = self.trails.get(&id).filter(|trail| !trail.is_broken) else { return Opened::Failed };
+        if trail.source.is_some() {
+            return Opened::Ready;
+        }
+        let Some(path) = trail.path.clone() else { return Opened::Failed };
+        if !self.make_room() {
+            // One of those that are read to their end will be closed soon.
+            return Opened::Failed;
+        }
+        let Some(trail) = self.trails.get_mut(&id) else { return Opened::Failed };
+        let checked = Source::open(&path, self.options.compression).and_then(|mut source| {
+            let is_same = is_same(trail, &mut source, self.options.fingerprint_size)?;
+            Ok((source, is_same))
+        });
+        match checked {
+            Ok((source, true)) => {
+                trail.is_archive = source.is_archive();
+                trail.source = Some(source);
+                self.open.push_back(id);
+                Opened::Ready
+            }
+            Ok((source, false)) => match source.metadata() {
+                // Another file has the name by now; the next look sorts it out.
+                Ok(metadata) if Some(FileKey::of(&metadata)) != trail.key => Opened::Failed,
+                Ok(_) => Opened::Other,
+                Err(_) => Opened::Failed,
+            },
+            Err(error) => {
+                self.fail(id, &error);
+                Opened::Failed
+            }
+        }
+    }
+
+    /// Makes room for one more open file; says whether there is.
+    fn make_room(&mut self) -> bool {
+        if self.open.len() < self.options.files_max {
+            return true;
+        }
+        // A file without a name could not be opened again.
+        let is_closable = |id: &TrailId| self.trails.get(id).is_none_or(|trail| trail.path.is_some());
+        let Some(position) = self.open.iter().position(is_closable) else { return false };
+        let closed = self.open.remove(position).and_then(|id| self.trails.get_mut(&id));
+        if let Some(trail) = closed {
+            trail.source = None;
+        }
+        true
+    }
+
+    fn fail(&mut self, id: TrailId, error: &io::Error) {
+        let Some(trail) = self.trails.get_mut(&id) else { return };
+        if error.kind() != io::ErrorKind::NotFound {
+            let path = trail.path.as_deref().unwrap_or(std::path::Path::new("")).display();
+            tracing::warn!(%path, %error, "cannot read a file; it is tried again when it changes");
+            self.metrics.failed.add(1);
+        }
+        trail.is_broken = true;
+        trail.source = None;
+        self.open.retain(|open| *open != id);
+    }
+
+    fn cut(&self, id: TrailId, block: &[u8], at_end: bool, now: Instant) -> Cut {
+        let Some(trail) = self.trails.get(&id) else { return Cut::default() };
+        let period = self.options.flush_period;
+        let is_silent = !period.is_zero()
+            && trail.grown.is_none_or(|grown| now.saturating_duration_since(grown) >= period);
+        let is_over = trail.is_archive || is_silent || self.until_eof.is_some() || self.is_retired(trail, now);
+        let behind = if at_end && is_over { Behind::Nothing } else { Behind::More };
+        let cutter = &self.options.cutter;
+        let mark = if trail.read.offset == 0 { cutter.encoding.mark(block) } else { 0 };
+        let mut cut = cutter.cut(block.get(mark..).unwrap_or_default(), trail.read.skipping, behind);
+        if mark > 0 {
+            cut.consumed += mark;
+            cut.entries.iter_mut().for_each(|entry| *entry = entry.start + mark..entry.end + mark);
+        }
+        cut
+    }
+
+    /// Moves the position; says whether it moved.
+    fn advance(&mut self, id: TrailId, consumed: &[u8], cut: &Cut) -> bool {
+        self.metrics.oversized.add(cut.oversized);
+        let Some(trail) = self.trails.get_mut(&id).filter(|_| !consumed.is_empty()) else { return false };
+        let recent = consumed.get(consumed.len().saturating_sub(TAIL as usize)..).unwrap_or_default();
+        trail.tail.extend_from_slice(recent);
+        trail.tail.drain(..trail.tail.len().saturating_sub(TAIL as usize));
+        trail.read = Position {
+            offset: trail.read.offset + consumed.len() as u64,
+            number: trail.read.number + cut.entries.len() as u64,
+            tail: crc32c::crc32c(&trail.tail),
+            skipping: cut.skipping,
+        };
+        true
+    }
+
+    fn add(
+        &mut self,
+        id: TrailId,
+        block: Bytes,
+        cut: &Cut,
+        wall: SystemTime,
+        round: &mut Round,
+        mut reservation: Reservation,
+    ) {
+        let Some(trail) = self.trails.get(&id) else { return };
+        let piece = Piece {
+            path: trail.path.as_deref().or(trail.former.as_deref()),
+            encoding: self.options.cutter.encoding,
+            offset: trail.read.offset - block.len() as u64,
+            number: trail.read.number - cut.entries.len() as u64,
+        };
+        let position = trail.read;
+        let (mut batch, replaced) = self.options.records.build(&piece, block, &cut.entries, wall);
+        self.metrics.lines.add(cut.entries.len() as u64);
+        self.metrics.replaced.add(replaced);
+        // Its own memory is at hand already; if it is more than was asked for, it counts all the same.
+        if let Err(exceeded) = reservation.resize(batch.memory_size()) {
+            tracing::debug!(%exceeded, "lines take more memory than was asked for");
+        }
+        batch.set_reservation(reservation);
+        round.batch.append(batch);
+        match round.positions.iter_mut().find(|(own, _)| *own == id) {
+            Some((_, last)) => *last = position,
+            None => round.positions.push((id, position)),
+        }
+    }
+
+    /// Decides when the file has its next turn.
+    fn follow_up(&mut self, id: TrailId, block: &[u8], cut: &Cut, at_end: bool, now: Instant) {
+        let Some(trail) = self.trails.get_mut(&id) else { return };
+        trail.block = if cut.consumed == 0 && !at_end {
+            trail.block.max(BLOCK).saturating_mul(2).min(self.options.cutter.max.saturating_add(BLOCK))
+        } else {
+            0
+        };
+        if !at_end {
+            return self.enqueue(id);
+        }
+        trail.at_end = true;
+        if cut.consumed < block.len() {
+            self.unfinished.insert(id);
+        } else {
+            self.unfinished.remove(&id);
+        }
+        if self.trails.get(&id).is_some_and(|trail| self.is_retired(trail, now)) {
+            self.lose(id);
+        }
+    }
+}
+
+/// Reads from the trail's position on, and then looks whether the file still begins as it should: only then what was read
+/// is of the content that the position is of. `None` if not.
+fn read_checked(
+    trail: &mut Trail,
+    most: usize,
+    size: u64,
+    fingerprint_size: usize,
+) -> io::Result<Option<(Vec<u8>, bool)>> {
+    let Some(source) = &mut trail.source else { return Ok(Some((Vec::new(), true))) };
+    let mut block = Vec::new();
+    let found = source.read(trail.read.offset, most, &mut block)?;
+    if trail.is_archive {
+        return Ok(Some((block, found.at_end)));
+    }
+    if trail.fingerprint.0.len() < fingerprint_size || !block.is_empty() {
+        let head = source.head(fingerprint_size)?;
+        if !trail.fingerprint.begins(&head) {
+            return Ok(None);
+        }
+        trail.fingerprint.learn(&head);
+    }
+    let at_end = trail.read.offset + block.len() as u64 >= size;
+    Ok(Some((block, at_end)))
+}
+
+/// Whether a file that was just opened holds a trail's content.
+fn is_same(trail: &mut Trail, source: &mut Source, fingerprint_size: usize) -> io::Result<bool> {
+    if Some(FileKey::of(&source.metadata()?)) != trail.key {
+        return Ok(false);
+    }
+    let head = source.head(fingerprint_size)?;
+    if !trail.fingerprint.begins(&head) {
+        return Ok(false);
+    }
+    trail.tail.clear();
+    let length = (trail.read.offset - trail.read.tail_start()) as usize;
+    source.read(trail.read.tail_start(), length, &mut trail.tail)?;
+    trail.tail.truncate(length);
+    Ok(trail.tail.len() == length && crc32c::crc32c(&trail.tail) == trail.read.tail)
+}
