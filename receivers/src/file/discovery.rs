@@ -3,15 +3,16 @@
 //! The rules, in the order in which a look applies them:
 //!
 //! 1. A file with a known device and inode is the same, whatever its name. If it is shorter than what was read of it, or
-//!    begins with something else, it was truncated: its old content is now nowhere, and it holds a new one.
+//!    begins with something else, it was truncated: its old content is now nowhere, and what it holds is unknown.
 //! 2. A file that has no name any more is read to its end as long as its handle is open, and then its content is nowhere.
 //! 3. An unknown file that begins like a known content is a copy or an archive of it. While that content is still where it
 //!    was, the copy is a *shadow*, and not read. Once it is nowhere, the copy is where it is, and is read on from its
 //!    position, if the bytes right before that position are the same too.
-//! 4. Any other file is new. At the first look `start_at` says where it begins, later it is read from its beginning.
+//! 4. Any other file is new. At the very first look `start_at` says where it begins, later it is read from its beginning.
 //!
 //! A file under the name that a known content had until it was renamed is new, however alike they begin.
 
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -44,23 +45,24 @@ impl Follower {
     /// Looks for files and at what became of those that are known.
     pub(super) fn look(&mut self, now: Instant, wall: SystemTime) {
         let listing = self.globs.list();
+        self.wants_look = false;
         self.directories = listing.directories;
-        let mut unknown = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut found = HashMap::new();
         for (path, metadata) in &listing.files {
-            let key = FileKey::of(metadata);
-            if !seen.insert(key) {
-                continue;
-            }
-            match self.by_key.get(&key).copied() {
-                Some(id) => self.meet(id, path, metadata, now),
-                None => unknown.push((key, path, metadata)),
-            }
+            found.entry(FileKey::of(metadata)).or_insert((path, metadata));
         }
-        self.shadows.retain(|key, _| seen.contains(key));
-        let missing = self.by_key.iter().filter(|(key, _)| !seen.contains(key)).map(|(_, id)| *id);
+        self.shadows.retain(|key, _| found.contains_key(key));
+        // What has no name any more comes first, so that its handle is not given up for another one.
+        let missing = self.by_key.iter().filter(|(key, _)| !found.contains_key(key)).map(|(_, id)| *id);
         for id in missing.collect::<Vec<_>>() {
             self.miss(id, now);
+        }
+        let mut unknown = Vec::new();
+        for (key, (path, metadata)) in found {
+            match self.by_key.get(&key).copied() {
+                Some(id) if self.meet(id, path, metadata, now) => {}
+                _ => unknown.push((key, path, metadata)),
+            }
         }
         // The oldest first, so that generations come in their order.
         unknown.sort_by_key(|(_, path, metadata)| (metadata.modified().ok(), *path));
@@ -71,35 +73,39 @@ impl Follower {
         }
         let named = self.trails.iter().filter_map(|(id, trail)| Some((trail.path.clone()?, *id)));
         self.by_path = named.collect();
-        self.has_looked = true;
+        (self.is_first_look, self.has_looked) = (false, true);
         self.report();
     }
 
-    /// Meets a file that is known.
-    fn meet(&mut self, id: TrailId, path: &Path, metadata: &Metadata, now: Instant) {
-        let Some(trail) = self.trails.get_mut(&id) else { return };
+    /// Meets a file that is known; says whether it still holds the content that is known.
+    fn meet(&mut self, id: TrailId, path: &Path, metadata: &Metadata, now: Instant) -> bool {
+        let Some(trail) = self.trails.get_mut(&id) else { return false };
         let moved = trail.path.as_deref() != Some(path);
         if moved && trail.path.is_some() {
             self.metrics.rotated.add(1);
         }
         trail.name(Some(path));
         trail.gone = None;
+        trail.modified = metadata.modified().ok();
         let is_first = !std::mem::replace(&mut trail.is_seen, true);
         let changed = trail.size != metadata.len();
         if is_first && let Some(until_eof) = &self.until_eof {
             until_eof.expect(metadata.len().saturating_sub(trail.delivered.offset));
-        }
-        if moved {
-            self.checkpoints.put(id, trail);
         }
         if changed || is_first || !trail.at_end {
             trail.is_broken = false;
             self.note_size(id, metadata.len(), now);
             self.enqueue(id);
             if !self.is_still(id) {
-                self.replace(id, now);
+                self.lose(id);
+                self.metrics.rotated.add(1);
+                return false;
             }
         }
+        if moved && let Some(trail) = self.trails.get(&id) {
+            self.checkpoints.put(id, trail);
+        }
+        true
     }
 
     /// Whether a file that has changed still holds the content of its trail, as far as can be seen.
@@ -111,8 +117,9 @@ impl Follower {
         }
         let Some(trail) = self.trails.get_mut(&id).filter(|trail| !trail.is_archive) else { return true };
         let Some(source) = &mut trail.source else { return true };
+        let size = source.metadata().map_or(trail.size, |metadata| metadata.len());
         let head = source.head(self.options.fingerprint_size);
-        trail.size >= trail.read.offset && head.is_ok_and(|head| trail.fingerprint.begins(&head))
+        size >= trail.read.offset && head.is_ok_and(|head| trail.fingerprint.begins(&head))
     }
 
     /// Misses a file: it was deleted, or renamed to what is not looked for.
@@ -130,6 +137,9 @@ impl Follower {
             self.metrics.rotated.add(1);
         }
         self.enqueue(id);
+        if !self.is_still(id) {
+            self.replace(id, now);
+        }
     }
 
     /// When the end of a file without a name is the end for good.
@@ -153,16 +163,29 @@ impl Follower {
         self.checkpoints.put(id, trail);
     }
 
-    /// Notes that a file holds another content than before.
+    /// Notes that a file holds another content than before: the next look sees which. A file without a name is never
+    /// looked at again, so that its new content is read from the handle.
     pub(super) fn replace(&mut self, id: TrailId, now: Instant) {
-        let Some(trail) = self.trails.get(&id) else { return };
-        let (key, path, size) = (trail.key, trail.path.clone(), trail.size);
-        self.lose(id);
+        let Some(trail) = self.trails.get_mut(&id) else { return };
         self.metrics.rotated.add(1);
-        if let (Some(key), Some(path)) = (key, path) {
-            let trail = Trail { grown: Some(now), size, is_seen: true, ..Trail::default() };
-            self.settle(self.next_id(), trail, key, &path);
-        }
+        self.wants_look = true;
+        let source = trail.source.take().filter(|_| trail.path.is_none());
+        let (key, gone) = (trail.key, trail.gone);
+        self.lose(id);
+        let (Some(mut source), Some(key)) = (source, key) else { return };
+        let head = source.head(self.options.fingerprint_size).unwrap_or_default();
+        let trail = Trail {
+            fingerprint: Fingerprint(head),
+            grown: Some(now),
+            gone,
+            is_archive: source.is_archive(),
+            source: Some(source),
+            is_seen: true,
+            ..Trail::default()
+        };
+        let next = self.next_id();
+        self.open.push_back(next);
+        self.settle(next, trail, key, None);
     }
 
     /// Finds out what an unknown file is.
@@ -186,9 +209,10 @@ impl Follower {
                 self.lose(id);
                 let mut trail = self.trails.remove(&id).unwrap_or_default();
                 (trail.is_seen, trail.size, trail.grown) = (true, metadata.len(), Some(now));
+                trail.modified = metadata.modified().ok();
                 trail.is_archive = source.is_archive();
                 trail.fingerprint.learn(&head);
-                self.settle(id, trail, key, path);
+                self.settle(id, trail, key, Some(path));
             }
             Kind::New => self.begin(key, path, metadata, &mut source, head, now),
         }
@@ -241,12 +265,13 @@ impl Follower {
         let mut trail = Trail {
             fingerprint: Fingerprint(head),
             size: metadata.len(),
+            modified: metadata.modified().ok(),
             grown: Some(now),
             is_archive: source.is_archive(),
             is_seen: true,
             ..Trail::default()
         };
-        let skips = self.options.start_at == StartAt::End && !self.has_looked && self.until_eof.is_none();
+        let skips = self.options.start_at == StartAt::End && self.is_first_look && self.until_eof.is_none();
         if skips {
             let position = if trail.is_archive { end_of_archive(source) } else { end_of(source, metadata.len()) };
             // A file that can't be read now is met again at the next look.
@@ -257,17 +282,19 @@ impl Follower {
             until_eof.expect(metadata.len());
         }
         let id = self.next_id();
-        self.settle(id, trail, key, path);
+        self.settle(id, trail, key, Some(path));
     }
 
     /// Puts a trail where its content is.
-    fn settle(&mut self, id: TrailId, mut trail: Trail, key: FileKey, path: &Path) {
-        trail.name(Some(path));
+    fn settle(&mut self, id: TrailId, mut trail: Trail, key: FileKey, path: Option<&Path>) {
+        trail.name(path);
         trail.key = Some(key);
         self.checkpoints.put(id, &trail);
         self.trails.insert(id, trail);
         self.by_key.insert(key, id);
-        self.by_path.insert(path.to_owned(), id);
+        if let Some(path) = path {
+            self.by_path.insert(path.to_owned(), id);
+        }
         self.enqueue(id);
     }
 

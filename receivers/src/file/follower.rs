@@ -64,6 +64,10 @@ pub(super) struct Follower {
     /// The directories in which files may appear, as of the last look.
     pub(super) directories: Vec<PathBuf>,
     pub(super) has_looked: bool,
+    /// Whether this is the first start, at which `start_at` counts.
+    pub(super) is_first_look: bool,
+    /// Whether a file was found to hold another content, so that a look is due.
+    pub(super) wants_look: bool,
     /// Whether it was said that positions can't be written.
     pub(super) complained: bool,
     pub(super) until_eof: Option<Arc<UntilEof>>,
@@ -108,6 +112,7 @@ impl Follower {
         until_eof: Option<Arc<UntilEof>>,
         (checkpoints, trails): (Checkpoints, BTreeMap<TrailId, Trail>),
     ) -> Self {
+        let is_first_look = trails.is_empty();
         let by_key = trails.iter().filter_map(|(id, trail)| Some((trail.key?, *id))).collect();
         Self {
             options,
@@ -124,6 +129,8 @@ impl Follower {
             open: VecDeque::new(),
             directories: Vec::new(),
             has_looked: false,
+            is_first_look,
+            wants_look: false,
             complained: false,
             until_eof,
         }
@@ -214,6 +221,7 @@ impl Follower {
     pub(super) fn is_done(&self) -> bool {
         let is_done = |trail: &Trail| trail.is_broken || (trail.at_end && trail.delivered == trail.read);
         self.has_looked
+            && !self.wants_look
             && self.queue.is_empty()
             && self.trails.values().filter(|trail| trail.is_located() && trail.is_seen).all(is_done)
     }

@@ -153,6 +153,6 @@ mod tests {
     #[test]
     fn a_wrong_pattern_is_named() {
         let error = Globs::new(&["/a/[b".to_owned()], &[]).unwrap_err();
-        assert_eq!(error.to_string(), "`/a/[b` is not a pattern of paths: unclosed character class; missing ']'");
+        assert_eq!(error.to_string(), "include: `/a/[b` is not a pattern of paths: unclosed character class; missing ']'");
     }
 }

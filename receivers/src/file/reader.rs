@@ -129,14 +129,26 @@ impl Follower {
         if self.open.len() < self.options.files_max {
             return true;
         }
-        // A file without a name could not be opened again.
-        let is_closable = |id: &TrailId| self.trails.get(id).is_none_or(|trail| trail.path.is_some());
-        let Some(position) = self.open.iter().position(is_closable) else { return false };
-        let closed = self.open.remove(position).and_then(|id| self.trails.get_mut(&id));
-        if let Some(trail) = closed {
-            trail.source = None;
+        // A file without a name could not be opened again. Of the others, the one that was written to the longest time
+        // ago is the least likely to be needed.
+        let named = self.open.iter().enumerate().filter_map(|(position, id)| {
+            let trail = self.trails.get(id).filter(|trail| trail.path.is_some())?;
+            Some((trail.modified, position))
+        });
+        if let Some((_, position)) = named.min() {
+            let closed = self.open.remove(position).and_then(|id| self.trails.get_mut(&id));
+            if let Some(trail) = closed {
+                trail.source = None;
+            }
+            return true;
         }
-        true
+        let is_read = |id: &&TrailId| {
+            let trail = self.trails.get(id);
+            let size = trail.and_then(|trail| trail.source.as_ref()?.metadata().ok()).map(|data| data.len());
+            trail.zip(size).is_some_and(|(trail, size)| !trail.is_archive && trail.read.offset >= size)
+        };
+        let done = self.open.iter().find(is_read).copied();
+        done.map(|id| self.lose(id)).is_some()
     }
 
     fn fail(&mut self, id: TrailId, error: &io::Error) {

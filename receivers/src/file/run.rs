@@ -199,6 +199,7 @@ impl State {
             Some(Err(Pause::Idle)) => self.may_read = false,
             None => {}
         }
+        self.work.changes.look |= step.follower.wants_look;
         self.follower = Some(step.follower);
     }
 

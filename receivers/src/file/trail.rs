@@ -4,7 +4,7 @@
 //! made of it, and when it is compressed, in the archive. The trail then moves there and its position with it.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::identity::{FileKey, Fingerprint, Position};
 use super::source::Source;
@@ -36,6 +36,8 @@ pub(super) struct Trail {
     pub(super) at_end: bool,
     /// How much there was when it was looked at last; of a compressed file, its own size.
     pub(super) size: u64,
+    /// When its file was written to, as the file system says.
+    pub(super) modified: Option<SystemTime>,
     /// When it was seen to grow.
     pub(super) grown: Option<Instant>,
     /// Since when its file has no name.
