@@ -13,6 +13,7 @@ mod builder;
 mod edit;
 mod id;
 mod lines;
+mod literal;
 mod log;
 mod metrics;
 mod part;
@@ -31,6 +32,7 @@ pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
+pub use literal::Literal;
 pub use log::LogRecord;
 pub(crate) use metrics::{
     BucketsRow, ExemplarRow, ExponentialRow, MetricRow, MetricRows, PointData, PointRow,

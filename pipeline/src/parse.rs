@@ -1,6 +1,6 @@
 //! Text into records: what receivers and processors share. No I/O, no clock, no components.
 //!
-//! A reader of a format ([`json`]) takes one line and fills a [`Fields`], a buffer that is used again for
+//! A reader of a format ([`json`], [`logfmt`]) takes one line and fills a [`Fields`], a buffer that is used again for
 //! the next line; what it gives back are [`Entries`], keys with [`Value`](crate::Value)s that point into the line
 //! wherever possible. Whoever called sets them on a record; a text that points into the block the batch was built
 //! over is not copied even then (see [`Batch::builder_over`](crate::Batch::builder_over)).
@@ -20,9 +20,19 @@
 //! assert_eq!(took, [Value::Int(12), Value::Double(0.5)]);
 //! ```
 //!
-//! Read in this order: `fields`, `json`.
+//! [`time`] and [`Layout`] read times, [`severity`] reads severities.
+//!
+//! Read in this order: `fields`, `json`, `logfmt`; `civil`, `zone`, `time`, `layout`; `severity`.
 
+mod civil;
 mod fields;
 pub mod json;
+mod layout;
+pub mod logfmt;
+pub mod severity;
+pub mod time;
+mod zone;
 
-pub use fields::{Entries, Fields};
+pub use fields::{Entries, Fields, Filler};
+pub use layout::{Layout, LayoutError};
+pub use zone::{Zone, ZoneError};

@@ -10,10 +10,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use watershed_config::BuildError;
 use watershed_pipeline::{
-    AnyValue, Attributes, AttributesMut, IntoValue, Metadata, RecordMut, Value, json_text,
+    AnyValue, Attributes, AttributesMut, IntoValue, Literal, Metadata, RecordMut, Value, json_text,
 };
-
-use crate::literal::Literal;
 
 /// How large a compiled regular expression may be, in bytes.
 const PATTERN_SIZE_MAX: usize = 1 << 20;

@@ -10,7 +10,6 @@ mod actions;
 mod attributes;
 mod batch;
 mod filter;
-mod literal;
 mod memory_limiter;
 mod resource;
 

@@ -3,11 +3,12 @@
 //! This crate refuses to know processors and exporters, what a pipeline looks like and when a process stops: the
 //! engine of `watershed-pipeline` builds, binds, runs and stops what is listed in [`ALL`].
 //!
-//! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), then one file per receiver.
+//! Read in this order: `server.rs` (what every HTTP and gRPC receiver stands on), `parsers.rs` (lines of text into records), then one file per receiver.
 //! Beside the list, a receiver that listens offers a check of its ports.
 
 mod file;
 pub mod otlp;
+pub mod parsers;
 mod server;
 
 use watershed_pipeline::{ReceiverFactory, receiver};

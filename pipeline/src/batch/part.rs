@@ -160,6 +160,7 @@ impl Part {
         let equal = (first..index).rev().find(|other| self.same_resource(*other, index));
         if equal.is_some() {
             self.resources.truncate(index);
+            self.attrs.truncate(own as usize);
         }
         u32::try_from(equal.unwrap_or(index)).unwrap_or(u32::MAX)
     }

@@ -54,6 +54,14 @@ impl Fields {
         has_room
     }
 
+    /// Takes the fields of a line from a reader of its own: an expression's groups, columns. Texts that are slices of
+    /// the line are pointed to, others copied.
+    pub fn fill<'a>(&'a mut self, line: &'a str, fill: impl FnOnce(&mut Filler<'_>)) -> Entries<'a> {
+        self.clear();
+        fill(&mut Filler { fields: self, line });
+        self.entries(line)
+    }
+
     pub(super) fn entries<'a>(&'a self, line: &'a str) -> Entries<'a> {
         Entries { line, fields: self }
     }
@@ -84,6 +92,56 @@ impl Fields {
             Held::Array(start, end) => Value::Array(Array(self.own.get(start..end).unwrap_or_default())),
             Held::Map(start, end) => Value::Map(Map(self.own.get(start..end).unwrap_or_default())),
         }
+    }
+}
+
+/// Where a reader puts the fields of a line.
+pub struct Filler<'a> {
+    fields: &'a mut Fields,
+    line: &'a str,
+}
+
+impl Filler<'_> {
+    /// Adds a field; says whether there was room (there is for 1,024).
+    pub fn push(&mut self, key: &str, value: Value<'_>) -> bool {
+        let key = self.place(key.as_bytes());
+        let held = match value {
+            Value::Empty => Held::Empty,
+            Value::Bool(value) => Held::Bool(value),
+            Value::Int(number) => Held::Int(number),
+            Value::Double(number) => Held::Double(number),
+            Value::Str(text) => Held::Str(self.place(text.as_bytes())),
+            Value::Bytes(bytes) => Held::Str(self.copy(String::from_utf8_lossy(bytes).as_bytes())),
+            Value::Array(Array(bytes)) => {
+                let (start, end) = self.append(bytes);
+                Held::Array(start, end)
+            }
+            Value::Map(Map(bytes)) => {
+                let (start, end) = self.append(bytes);
+                Held::Map(start, end)
+            }
+        };
+        self.fields.push(key, held)
+    }
+
+    fn place(&mut self, text: &[u8]) -> Place {
+        let offset = text.as_ptr().addr().checked_sub(self.line.as_ptr().addr());
+        let end = offset.and_then(|start| start.checked_add(text.len()));
+        match (offset, end) {
+            (Some(start), Some(end)) if end <= self.line.len() => Place::Line(start, end),
+            _ => self.copy(text),
+        }
+    }
+
+    fn copy(&mut self, text: &[u8]) -> Place {
+        let (start, end) = self.append(text);
+        Place::Own(start, end)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let start = self.fields.own.len();
+        self.fields.own.extend_from_slice(bytes);
+        (start, self.fields.own.len())
     }
 }
 

@@ -15,7 +15,7 @@
 mod nested;
 mod scan;
 
-use super::fields::{Entries, Fields, Held};
+use super::fields::{Entries, Fields, Held, Place};
 use scan::{Scanner, Token};
 
 /// How deep objects and lists may nest. Half of what OTLP allows, which counts entries as well.
@@ -69,6 +69,14 @@ pub fn read<'a>(line: &'a str, fields: &'a mut Fields) -> Result<Entries<'a>, Js
     Ok(fields.entries(line))
 }
 
+/// A text in quotes at a byte of a line, and where it ends.
+pub(super) fn quoted(line: &str, at: usize, own: &mut Vec<u8>) -> Option<(Place, usize)> {
+    let mut scanner = Scanner::new(line);
+    scanner.at = at;
+    let place = scanner.quoted(own).ok()?;
+    Some((place, scanner.at))
+}
+
 struct Reader<'a, 'l> {
     scanner: Scanner<'l>,
     fields: &'a mut Fields,
@@ -88,7 +96,11 @@ impl Reader<'_, '_> {
                     let start = self.fields.own.len();
                     self.nested(open, 1)?;
                     let end = self.fields.own.len();
-                    if matches!(open, Token::OpenMap) { Held::Map(start, end) } else { Held::Array(start, end) }
+                    if matches!(open, Token::OpenMap) {
+                        Held::Map(start, end)
+                    } else {
+                        Held::Array(start, end)
+                    }
                 }
             };
             if !self.fields.push(key, value) {

@@ -7,10 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use watershed_config::BuildError;
-use watershed_pipeline::{AnyValue, Attributes, Record, Value};
+use watershed_pipeline::{AnyValue, Attributes, Literal, Record, Value};
 
 use crate::actions::pattern_error;
-use crate::literal::Literal;
 
 /// How large the compiled expressions of one property may be together, in bytes.
 const PATTERNS_SIZE_MAX: usize = 4 << 20;

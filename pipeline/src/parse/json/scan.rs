@@ -13,7 +13,7 @@ pub(super) enum Token {
 
 pub(super) struct Scanner<'l> {
     pub(super) line: &'l str,
-    at: usize,
+    pub(super) at: usize,
 }
 
 impl<'l> Scanner<'l> {
@@ -74,10 +74,15 @@ impl<'l> Scanner<'l> {
 
     /// A key and its colon.
     pub(super) fn key(&mut self, own: &mut Vec<u8>) -> Result<Place, JsonError> {
-        self.expect(b'"')?;
-        let place = self.text(own)?;
+        let place = self.quoted(own)?;
         self.expect(b':')?;
         Ok(place)
+    }
+
+    /// A text with its quotes.
+    pub(super) fn quoted(&mut self, own: &mut Vec<u8>) -> Result<Place, JsonError> {
+        self.expect(b'"')?;
+        self.text(own)
     }
 
     /// A key and its colon, written out.
@@ -88,8 +93,7 @@ impl<'l> Scanner<'l> {
 
     /// A text with its quotes, written out.
     pub(super) fn text_into(&mut self, own: &mut Vec<u8>) -> Result<(), JsonError> {
-        self.expect(b'"')?;
-        if let Place::Line(start, end) = self.text(own)? {
+        if let Place::Line(start, end) = self.quoted(own)? {
             own.extend_from_slice(self.line.as_bytes().get(start..end).unwrap_or_default());
         }
         Ok(())

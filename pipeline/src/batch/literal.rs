@@ -1,16 +1,16 @@
-//! A value of any type, as it is written in YAML.
+//! A value of any type, as it is written in settings.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use super::value::AnyValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use watershed_pipeline::AnyValue;
 
-/// A value of any type, as it is written in YAML.
+/// A value of any type, for fields of settings.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Literal(pub(crate) AnyValue);
+pub struct Literal(pub AnyValue);
 
 impl<'de> Deserialize<'de> for Literal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,0 +1,332 @@
+//! Which names of fields mean the record's own fields.
+//!
+//! The table is closed: it names what loggers in common use write, and what watershed's own flat JSON has. A value that
+//! is not what its name says (a time that can't be read, an id of another length) stays an attribute under its name. Of two
+//! names for one thing the first of the line is used and the other stays an attribute.
+//!
+//! | names | become |
+//! | --- | --- |
+//! | `timestamp`, `@timestamp`, `time`, `ts`, `datetime`, `asctime`, `@t`; `instant` of log4j2 | time |
+//! | `level`, `severity`, `lvl`, `levelname`, `log.level`, `loglevel`, `log_level`, `logLevel`, `severity_text`, `severityText`, `@l`; `severity_number`, `severityNumber` | severity; numbers are pino's and bunyan's from 10, syslog's (GELF) up to 7 |
+//! | `message`, `msg`, `@m`, `short_message`; `event` (structlog) if there is none of these | body |
+//! | `logger`, `logger_name`, `loggerName`, `log.logger`, `logger.name`; `name` beside `pid` or `levelname` | scope name |
+//! | `trace_id`, `traceId`, `traceid`, `trace.id`, `otelTraceID`, `@tr`; `span_id` and its like, `@sp`; `trace_flags`, `traceFlags`; `traceparent` | trace context |
+//! | `correlation_id`, `correlationId` | attribute `correlation.id` |
+//! | `user_id`, `userId` | attribute `user.id` |
+//! | `operation` | attribute `operation.name` |
+//! | `service`, `service_name`, `serviceName`, `service.name` | `service.name` of the resource |
+//! | `module` | attribute `log.module` |
+//! | `metadata` that is an object | its entries become attributes |
+//! | `thread`, `threadName`, `thread_name` | attribute `thread.name` |
+//! | `exc_info`, `stack_trace`, `stackTrace`, `stacktrace`, `stack`, `error.stack_trace`, `@x` that are texts; `err` that is an object (pino) | `exception.stacktrace`, `exception.type`, `exception.message` |
+//!
+//! Without a body among the fields, the whole line stays the body.
+
+use watershed_pipeline::parse::{Entries, Layout, Zone, severity, time};
+use watershed_pipeline::{Map, RecordMut, Value};
+
+/// What times are read against.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) zone: &'a Zone,
+    /// The time of reading, in nanoseconds since the Unix epoch.
+    pub(super) observed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Time,
+    Instant,
+    Level,
+    SeverityNumber,
+    Body,
+    Event,
+    Logger,
+    Name,
+    TraceId,
+    SpanId,
+    TraceFlags,
+    Traceparent,
+    Service,
+    Metadata,
+    Stack,
+    Error,
+    /// An attribute of another name.
+    Attribute(&'static str),
+}
+
+fn role(key: &str) -> Option<Role> {
+    Some(match key {
+        "timestamp" | "@timestamp" | "time" | "ts" | "datetime" | "asctime" | "@t" => Role::Time,
+        "instant" => Role::Instant,
+        "level" | "severity" | "lvl" | "levelname" | "log.level" | "loglevel" | "log_level" | "logLevel"
+        | "severity_text" | "severityText" | "@l" => Role::Level,
+        "severity_number" | "severityNumber" => Role::SeverityNumber,
+        "message" | "msg" | "@m" | "short_message" => Role::Body,
+        "event" => Role::Event,
+        "logger" | "logger_name" | "loggerName" | "log.logger" | "logger.name" => Role::Logger,
+        "name" => Role::Name,
+        "trace_id" | "traceId" | "traceid" | "trace.id" | "otelTraceID" | "@tr" => Role::TraceId,
+        "span_id" | "spanId" | "spanid" | "span.id" | "otelSpanID" | "@sp" => Role::SpanId,
+        "trace_flags" | "traceFlags" | "trace.flags" => Role::TraceFlags,
+        "traceparent" => Role::Traceparent,
+        "service" | "service_name" | "serviceName" | "service.name" => Role::Service,
+        "metadata" => Role::Metadata,
+        "exc_info" | "stack_trace" | "stackTrace" | "stacktrace" | "stack" | "error.stack_trace" | "@x" => {
+            Role::Stack
+        }
+        "err" => Role::Error,
+        "correlation_id" | "correlationId" => Role::Attribute("correlation.id"),
+        "user_id" | "userId" => Role::Attribute("user.id"),
+        "operation" => Role::Attribute("operation.name"),
+        "module" => Role::Attribute("log.module"),
+        "thread" | "threadName" | "thread_name" => Role::Attribute("thread.name"),
+        _ => return None,
+    })
+}
+
+/// Whether there is a field among these that a logger writes: a time, a level or a text.
+pub(super) fn is_telling(entries: Entries<'_>) -> bool {
+    entries.iter().any(|(key, _)| matches!(role(key), Some(Role::Time | Role::Level | Role::Body)))
+}
+
+/// The record's own fields, as far as they were found.
+#[derive(Default)]
+struct Lifted<'a> {
+    time: Option<u64>,
+    level: Option<(i32, &'a str)>,
+    severity_number: Option<i32>,
+    body: Option<Value<'a>>,
+    event: Option<Value<'a>>,
+    logger: Option<&'a str>,
+    name: Option<&'a str>,
+    service: Option<&'a str>,
+    trace_id: Option<[u8; 16]>,
+    span_id: Option<[u8; 8]>,
+    flags: Option<u32>,
+    /// Whether there was a key that only loggers write beside `name`.
+    has_logger_key: bool,
+}
+
+/// Sets the fields of a line on a record: those of the table as its own, the others as attributes. `layout` is how the time
+/// is written, if that is known.
+pub(super) fn lift(
+    entries: Entries<'_>,
+    line: &str,
+    moment: Moment<'_>,
+    layout: Option<&Layout>,
+    record: &mut RecordMut<'_>,
+) {
+    let mut lifted = Lifted::default();
+    for (key, value) in entries.iter() {
+        let is_taken = role(key).is_some_and(|role| lifted.take(role, value, moment, layout, record));
+        if !is_taken {
+            lifted.has_logger_key |= matches!(key, "pid" | "process.pid");
+            record.set_attribute(key, value);
+        }
+    }
+    lifted.apply(line, record);
+}
+
+impl<'a> Lifted<'a> {
+    /// Takes a field for what its name says; says whether it could.
+    fn take(
+        &mut self,
+        role: Role,
+        value: Value<'a>,
+        moment: Moment<'_>,
+        layout: Option<&Layout>,
+        record: &mut RecordMut<'_>,
+    ) -> bool {
+        match role {
+            Role::Time => first(&mut self.time, || time_of(value, moment, layout)),
+            Role::Instant => first(&mut self.time, || instant(value)),
+            Role::Level => {
+                self.has_logger_key = true;
+                first(&mut self.level, || level(value))
+            }
+            Role::SeverityNumber => {
+                let number =
+                    || i32::try_from(value.as_int()?).ok().filter(|number| (1..=24).contains(number));
+                first(&mut self.severity_number, number)
+            }
+            Role::Body => first(&mut self.body, || (value != Value::Empty).then_some(value)),
+            Role::Event => first(&mut self.event, || value.as_str().map(Value::Str)),
+            Role::Logger => first(&mut self.logger, || value.as_str()),
+            Role::Name => first(&mut self.name, || value.as_str()),
+            Role::Service => first(&mut self.service, || value.as_str()),
+            Role::TraceId => first(&mut self.trace_id, || hex(value.as_str()?)),
+            Role::SpanId => first(&mut self.span_id, || hex(value.as_str()?)),
+            Role::TraceFlags => first(&mut self.flags, || flags(value)),
+            Role::Traceparent => self.traceparent(value),
+            Role::Metadata => attributes(value, record),
+            Role::Stack => exception(value, record),
+            Role::Error => pino_error(value, record),
+            Role::Attribute(key) => {
+                record.set_attribute(key, value);
+                true
+            }
+        }
+    }
+
+    /// W3C Trace Context, §3.2: `00-<trace id>-<span id>-<flags>`.
+    fn traceparent(&mut self, value: Value<'_>) -> bool {
+        let parse = || {
+            let mut parts = value.as_str()?.split('-');
+            let [Some(_), Some(trace), Some(span), Some(flags), None] = std::array::from_fn(|_| parts.next())
+            else {
+                return None;
+            };
+            Some((hex(trace)?, hex(span)?, hex::<1>(flags)?))
+        };
+        let Some((trace, span, [flags])) = parse() else { return false };
+        self.trace_id.get_or_insert(trace);
+        self.span_id.get_or_insert(span);
+        self.flags.get_or_insert(flags.into());
+        true
+    }
+
+    fn apply(self, line: &str, record: &mut RecordMut<'_>) {
+        match (self.body, self.event) {
+            (Some(body), event) => {
+                record.set_body(body);
+                event.into_iter().for_each(|event| record.set_attribute("event", event));
+            }
+            (None, Some(event)) => record.set_body(event),
+            (None, None) => record.set_body(line),
+        }
+        if let Some(time) = self.time {
+            record.set_time_unix_nano(time);
+        }
+        if let Some((number, text)) = self.level {
+            record.set_severity_number(self.severity_number.unwrap_or(number));
+            record.set_severity_text(text);
+        } else if let Some(number) = self.severity_number {
+            record.set_severity_number(number);
+        }
+        if self.trace_id.is_some() || self.span_id.is_some() {
+            let (trace, span) = (self.trace_id.unwrap_or_default(), self.span_id.unwrap_or_default());
+            record.set_trace_context(trace, span, self.flags.unwrap_or(0));
+        }
+        if let Some(service) = self.service {
+            record.set_resource(|resource| resource.set_attribute("service.name", service));
+        }
+        match (self.logger, self.name) {
+            (Some(logger), name) => {
+                record.set_scope_name(logger);
+                name.into_iter().for_each(|name| record.set_attribute("name", name));
+            }
+            (None, Some(name)) if self.has_logger_key => record.set_scope_name(name),
+            (None, Some(name)) => record.set_attribute("name", name),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Fills an empty place; says whether it did.
+fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) -> bool {
+    if slot.is_some() {
+        return false;
+    }
+    *slot = value();
+    slot.is_some()
+}
+
+fn time_of(value: Value<'_>, moment: Moment<'_>, layout: Option<&Layout>) -> Option<u64> {
+    match value {
+        Value::Str(text) => match layout {
+            Some(layout) => layout.parse(text, moment.zone, moment.observed),
+            None => time::detect(text, moment.zone, moment.observed),
+        },
+        Value::Int(number) => time::epoch(number),
+        Value::Double(number) => time::epoch_double(number),
+        _ => None,
+    }
+}
+
+/// The `instant` of log4j2's JSON: `{"epochSecond":1734604215,"nanoOfSecond":123000000}`.
+fn instant(value: Value<'_>) -> Option<u64> {
+    let Value::Map(map) = value else { return None };
+    let part = |key| u64::try_from(map.value(key)?.as_int()?).ok();
+    part("epochSecond")?.checked_mul(1_000_000_000)?.checked_add(part("nanoOfSecond").unwrap_or(0))
+}
+
+/// The number of a level, 0 for one that is not known, and its text.
+fn level(value: Value<'_>) -> Option<(i32, &str)> {
+    match value {
+        Value::Str(text) => {
+            let mut letters = text.chars();
+            let number = match (letters.next(), letters.next()) {
+                (Some(letter), None) => severity::by_letter(letter),
+                _ => severity::by_name(text),
+            };
+            Some((number.unwrap_or(0), text))
+        }
+        Value::Int(number @ 0..=7) => Some((severity::of_syslog(number)?, severity::syslog_name(number))),
+        Value::Int(number) => {
+            let number = severity::of_pino(number)?;
+            Some((number, severity::name_of(number)))
+        }
+        _ => None,
+    }
+}
+
+fn flags(value: Value<'_>) -> Option<u32> {
+    match value {
+        Value::Int(number) => u32::try_from(number).ok(),
+        Value::Str(text) => hex::<1>(text).map(|[flags]| flags.into()),
+        _ => None,
+    }
+}
+
+/// Bytes of twice as many hexadecimal digits.
+pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    (pairs.len() == N && rest.is_empty()).then_some(())?;
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let digit = |letter: &u8| char::from(*letter).to_digit(16);
+        *byte = u8::try_from(digit(high)? * 16 + digit(low)?).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Entries of an object that become attributes at most; one with more stays whole, because setting attributes takes time
+/// that grows with the square of their number.
+const ENTRIES_MAX: usize = 256;
+
+fn attributes(value: Value<'_>, record: &mut RecordMut<'_>) -> bool {
+    let Value::Map(map) = value else { return false };
+    let is_small = map.iter().nth(ENTRIES_MAX).is_none();
+    if is_small {
+        map.iter().for_each(|(key, value)| record.set_attribute(key, value));
+    }
+    is_small
+}
+
+fn exception(value: Value<'_>, record: &mut RecordMut<'_>) -> bool {
+    let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+    if is_text {
+        record.set_attribute("exception.stacktrace", value);
+    }
+    is_text
+}
+
+/// An error as pino writes it: `{"type":"Error","message":"…","stack":"…"}`, perhaps with more.
+fn pino_error(value: Value<'_>, record: &mut RecordMut<'_>) -> bool {
+    let Value::Map(map) = value else { return false };
+    let text = |map: Map<'_>, key| map.value(key).is_some_and(|value| value.as_str().is_some());
+    let is_error = text(map, "message") || text(map, "stack");
+    if !is_error || map.iter().nth(ENTRIES_MAX).is_some() {
+        return false;
+    }
+    for (key, value) in map.iter() {
+        match key {
+            "type" => record.set_attribute("exception.type", value),
+            "message" => record.set_attribute("exception.message", value),
+            "stack" => record.set_attribute("exception.stacktrace", value),
+            other => record.set_attribute(&format!("exception.{other}"), value),
+        }
+    }
+    true
+}
