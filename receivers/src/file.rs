@@ -74,6 +74,7 @@ use self::multiline::MultilineSettings;
 use self::records::Records;
 use self::run::Driver;
 use self::settings::{Compression, Header, OnOversize, Ordering, RetrySettings, StartAt};
+use crate::parsers::{Format, Operator, Parser, Rules};
 
 /// The smallest `fingerprint_size`, as in the Collector.
 const FINGERPRINT_MIN: ByteSize = ByteSize::new(16);
@@ -112,6 +113,13 @@ pub(crate) struct Config {
     encoding: String,
     /// How lines become entries of several lines. Default: each line is one.
     multiline: Option<MultilineSettings>,
+    /// How lines are written, such as `json`, `cri` or `auto` (detected for each file). Default `none`: the line is the
+    /// body.
+    format: Format,
+    /// The zone of times that name none: `UTC`, `Local`, `+02:00`, `Europe/Vienna`. Default `UTC`.
+    time_zone: String,
+    /// What to do with each record, in order, as the operators of the Collector. Default nothing.
+    operators: Vec<Operator>,
     /// After how long a silence an unfinished entry counts as finished; `0` means never. Default `500ms`.
     force_flush_period: Period,
     /// Whether spaces before an entry are kept. Default `false`.
@@ -175,6 +183,9 @@ impl Default for Config {
             max_concurrent_files: 1024,
             encoding: String::new(),
             multiline: None,
+            format: Format::None,
+            time_zone: "UTC".to_owned(),
+            operators: Vec::new(),
             force_flush_period: Period::milliseconds(500),
             preserve_leading_whitespaces: false,
             preserve_trailing_whitespaces: false,
@@ -291,6 +302,8 @@ impl Config {
                 trim: (!self.preserve_leading_whitespaces, !self.preserve_trailing_whitespaces),
             },
             records: Records {
+                parser: self.parser()?,
+                has_operators: !self.operators.is_empty(),
                 file_name: self.include_file_name,
                 file_path: self.include_file_path,
                 file_name_resolved: self.include_file_name_resolved,
@@ -301,6 +314,14 @@ impl Config {
                 resource: pairs(&self.resource),
             },
         })
+    }
+
+    /// What reads lines, unless they are bodies as they are.
+    fn parser(&self) -> Result<Option<Parser>, BuildError> {
+        let is_plain = matches!(self.format, Format::None) && self.operators.is_empty();
+        let rules = Rules { format: &self.format, time_zone: &self.time_zone, operators: &self.operators };
+        let parser = Parser::compile(&rules)?;
+        Ok((!is_plain).then_some(parser))
     }
 
     /// Where positions are kept, if they are.

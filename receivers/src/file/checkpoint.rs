@@ -218,6 +218,7 @@ fn apply(entry: &[u8], trails: &mut BTreeMap<TrailId, Trail>) -> Option<()> {
                     is_archive: archive == 1,
                     delivered: position,
                     read: position,
+                    settled: position,
                     ..Trail::default()
                 },
             );
@@ -225,7 +226,7 @@ fn apply(entry: &[u8], trails: &mut BTreeMap<TrailId, Trail>) -> Option<()> {
         PROGRESS => {
             let position = fields.position()?;
             if let Some(trail) = trails.get_mut(&id) {
-                (trail.delivered, trail.read) = (position, position);
+                (trail.delivered, trail.read, trail.settled) = (position, position, position);
             }
         }
         FORGOTTEN => drop(trails.remove(&id)),

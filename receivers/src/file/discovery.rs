@@ -276,7 +276,7 @@ impl Follower {
             let position = if trail.is_archive { end_of_archive(source) } else { end_of(source, metadata.len()) };
             // A file that can't be read now is met again at the next look.
             let Ok(position) = position else { return };
-            (trail.read, trail.delivered) = (position, position);
+            (trail.read, trail.delivered, trail.settled) = (position, position, position);
         }
         if let Some(until_eof) = &self.until_eof {
             until_eof.expect(metadata.len());

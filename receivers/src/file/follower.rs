@@ -29,7 +29,6 @@ const HOMELESS_MAX: usize = 1000;
 pub(super) const ROUND: usize = 2 << 20;
 
 /// What the follower is told.
-#[derive(Debug)]
 pub(super) struct Options {
     pub(super) start_at: StartAt,
     pub(super) fingerprint_size: usize,

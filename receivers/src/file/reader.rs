@@ -9,7 +9,7 @@ use watershed_pipeline::{BudgetExceeded, Reservation};
 use super::cut::{Behind, Cut};
 use super::follower::{Follower, Round};
 use super::identity::{FileKey, Position, TAIL};
-use super::records::Piece;
+use super::records::{Piece, nanoseconds};
 use super::source::Source;
 use super::trail::{Trail, TrailId};
 
@@ -76,14 +76,15 @@ impl Follower {
         if trail.fingerprint.0.len() > known {
             self.checkpoints.put(id, trail);
         }
-        let cut = self.cut(id, &block, at_end, now);
+        let is_over = at_end && self.is_over(id, now);
+        let cut = self.cut(id, &block, if is_over { Behind::Nothing } else { Behind::More });
         self.metrics.bytes.add(cut.consumed as u64);
         let block = Bytes::from(block);
         let consumed = block.slice(..cut.consumed.min(block.len()));
-        if self.advance(id, &consumed, &cut) {
-            round.bytes += consumed.len() as u64;
-            self.add(id, consumed, &cut, wall, round, reservation);
-        }
+        round.bytes += consumed.len() as u64;
+        let before_tail = self.trails.get(&id).map(|trail| trail.tail.clone()).unwrap_or_default();
+        let position = self.advance(id, &consumed, &cut);
+        self.add(id, position, before_tail, consumed, &cut, is_over, wall, round, reservation);
         self.follow_up(id, &block, &cut, at_end, now);
         Ok(())
     }
@@ -163,13 +164,17 @@ impl Follower {
         self.open.retain(|open| *open != id);
     }
 
-    fn cut(&self, id: TrailId, block: &[u8], at_end: bool, now: Instant) -> Cut {
-        let Some(trail) = self.trails.get(&id) else { return Cut::default() };
+    /// Whether what is unfinished at the end of a file counts as finished.
+    fn is_over(&self, id: TrailId, now: Instant) -> bool {
+        let Some(trail) = self.trails.get(&id) else { return true };
         let period = self.options.flush_period;
         let is_silent = !period.is_zero()
             && trail.grown.is_none_or(|grown| now.saturating_duration_since(grown) >= period);
-        let is_over = trail.is_archive || is_silent || self.until_eof.is_some() || self.is_retired(trail, now);
-        let behind = if at_end && is_over { Behind::Nothing } else { Behind::More };
+        trail.is_archive || is_silent || self.until_eof.is_some() || self.is_retired(trail, now)
+    }
+
+    fn cut(&self, id: TrailId, block: &[u8], behind: Behind) -> Cut {
+        let Some(trail) = self.trails.get(&id) else { return Cut::default() };
         let cutter = &self.options.cutter;
         let mark = if trail.read.offset == 0 { cutter.encoding.mark(block) } else { 0 };
         let mut cut = cutter.cut(block.get(mark..).unwrap_or_default(), trail.read.skipping, behind);
@@ -180,42 +185,56 @@ impl Follower {
         cut
     }
 
-    /// Moves the position; says whether it moved.
-    fn advance(&mut self, id: TrailId, consumed: &[u8], cut: &Cut) -> bool {
+    /// Moves the position of what is read, and gives the one before.
+    fn advance(&mut self, id: TrailId, consumed: &[u8], cut: &Cut) -> Position {
         self.metrics.oversized.add(cut.oversized);
-        let Some(trail) = self.trails.get_mut(&id).filter(|_| !consumed.is_empty()) else { return false };
-        let recent = consumed.get(consumed.len().saturating_sub(TAIL as usize)..).unwrap_or_default();
-        trail.tail.extend_from_slice(recent);
-        trail.tail.drain(..trail.tail.len().saturating_sub(TAIL as usize));
-        trail.read = Position {
-            offset: trail.read.offset + consumed.len() as u64,
-            number: trail.read.number + cut.entries.len() as u64,
-            tail: crc32c::crc32c(&trail.tail),
-            skipping: cut.skipping,
-        };
-        true
+        let Some(trail) = self.trails.get_mut(&id) else { return Position::default() };
+        let before = trail.read;
+        if !consumed.is_empty() {
+            trail.read = moved(&before, &mut trail.tail, consumed, cut.entries.len());
+            trail.read.skipping = cut.skipping;
+        }
+        before
     }
 
+    /// Makes records of what was cut.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing of one read")]
     fn add(
         &mut self,
         id: TrailId,
+        before: Position,
+        before_tail: Vec<u8>,
         block: Bytes,
         cut: &Cut,
+        is_over: bool,
         wall: SystemTime,
         round: &mut Round,
         mut reservation: Reservation,
     ) {
-        let Some(trail) = self.trails.get(&id) else { return };
+        let Some(trail) = self.trails.get_mut(&id) else { return };
+        if block.is_empty() && !(is_over && trail.parsing.is_holding()) {
+            return;
+        }
         let piece = Piece {
             path: trail.path.as_deref().or(trail.former.as_deref()),
             encoding: self.options.cutter.encoding,
-            offset: trail.read.offset - block.len() as u64,
-            number: trail.read.number - cut.entries.len() as u64,
+            offset: before.offset,
+            number: before.number,
+            observed: nanoseconds(wall),
         };
-        let position = trail.read;
-        let (mut batch, replaced) = self.options.records.build(&piece, block, &cut.entries, wall);
+        let records = &self.options.records;
+        let built = records.build(&piece, block.clone(), &cut.entries, &mut trail.parsing, is_over);
+        if built.settled == cut.entries.len() && !trail.parsing.is_holding() {
+            trail.settled = trail.read;
+        } else if let Some(last) = built.settled.checked_sub(1).and_then(|last| cut.entries.get(last)) {
+            let settled = block.get(..last.end).unwrap_or_default();
+            let mut tail = before_tail;
+            trail.settled = moved(&before, &mut tail, settled, built.settled);
+        }
+        self.metrics.parsed(&trail.parsing.take_stats());
         self.metrics.lines.add(cut.entries.len() as u64);
-        self.metrics.replaced.add(replaced);
+        self.metrics.replaced.add(built.replaced);
+        let (mut batch, settled) = (built.batch, trail.settled);
         // Its own memory is at hand already; if it is more than was asked for, it counts all the same.
         if let Err(exceeded) = reservation.resize(batch.memory_size()) {
             tracing::debug!(%exceeded, "lines take more memory than was asked for");
@@ -223,8 +242,8 @@ impl Follower {
         batch.set_reservation(reservation);
         round.batch.append(batch);
         match round.positions.iter_mut().find(|(own, _)| *own == id) {
-            Some((_, last)) => *last = position,
-            None => round.positions.push((id, position)),
+            Some((_, last)) => *last = settled,
+            None => round.positions.push((id, settled)),
         }
     }
 
@@ -240,7 +259,7 @@ impl Follower {
             return self.enqueue(id);
         }
         trail.at_end = true;
-        if cut.consumed < block.len() {
+        if cut.consumed < block.len() || trail.parsing.is_holding() {
             self.unfinished.insert(id);
         } else {
             self.unfinished.remove(&id);
@@ -248,6 +267,19 @@ impl Follower {
         if self.trails.get(&id).is_some_and(|trail| self.is_retired(trail, now)) {
             self.lose(id);
         }
+    }
+}
+
+/// The position behind so many bytes and entries more; `tail` holds the last bytes before.
+fn moved(from: &Position, tail: &mut Vec<u8>, bytes: &[u8], entries: usize) -> Position {
+    let recent = bytes.get(bytes.len().saturating_sub(TAIL as usize)..).unwrap_or_default();
+    tail.extend_from_slice(recent);
+    tail.drain(..tail.len().saturating_sub(TAIL as usize));
+    Position {
+        offset: from.offset + bytes.len() as u64,
+        number: from.number + entries as u64,
+        tail: crc32c::crc32c(tail),
+        skipping: false,
     }
 }
 

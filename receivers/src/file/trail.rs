@@ -8,12 +8,13 @@ use std::time::{Instant, SystemTime};
 
 use super::identity::{FileKey, Fingerprint, Position};
 use super::source::Source;
+use crate::parsers;
 
 /// The number of a trail, never used twice.
 pub(super) type TrailId = u64;
 
 /// One content.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Trail {
     /// The file that holds it; `None` when it is not known where it is, or that it is gone.
     pub(super) key: Option<FileKey>,
@@ -27,6 +28,10 @@ pub(super) struct Trail {
     pub(super) delivered: Position,
     /// What was read, some of which may be on its way.
     pub(super) read: Position,
+    /// The last place up to which all records are made: lines behind it may be held back for others to come.
+    pub(super) settled: Position,
+    /// What the parser remembers.
+    pub(super) parsing: parsers::Source,
     /// The last bytes before `read`.
     pub(super) tail: Vec<u8>,
     pub(super) source: Option<Source>,
