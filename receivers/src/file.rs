@@ -392,3 +392,6 @@ impl FileReceiver {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

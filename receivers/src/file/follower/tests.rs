@@ -251,6 +251,153 @@ fn play(events: &[Event], with_crashes: bool) -> (Vec<String>, Bench) {
     (written, bench)
 }
 
+#[test]
+fn thousands_of_files_are_read_with_few_handles_and_in_turn() {
+    let mut bench = Bench::new("max_concurrent_files: 20");
+    for file in 0..2000 {
+        bench.write(&format!("{file}.log"), format!("{file} a\n{file} b\n"));
+    }
+    bench.step();
+    assert_eq!(bench.taken().len(), 4000);
+    assert!(bench.open_files().len() <= 20, "{}", bench.open_files().len());
+    for file in (0..2000).step_by(100) {
+        bench.write(&format!("{file}.log"), format!("{file} c\n"));
+    }
+    bench.restart();
+    bench.step();
+    assert_eq!(bench.taken().len(), 20);
+}
+
+#[test]
+fn a_large_file_does_not_keep_others_waiting() {
+    let mut bench = Bench::new("");
+    bench.write("large.log", "x".repeat(99).replace('x', "0123456789\n").repeat(5000));
+    bench.write("small.log", "small\n");
+    let now = bench.now;
+    bench.follower().look(now, SystemTime::now());
+    let round = bench.round().unwrap();
+    assert!(bench.lines.contains(&"small".to_owned()));
+    assert!(round.bytes < 2 * ROUND as u64, "{}", round.bytes);
+}
+
+#[test]
+fn at_the_first_start_reading_begins_at_the_end_and_later_files_at_their_beginning() {
+    let mut bench = Bench::new("start_at: end");
+    bench.write("old.log", "old\n");
+    bench.step();
+    bench.write("old.log", "new\n");
+    bench.write("late.log", "late\n");
+    bench.restart();
+    bench.step();
+    let mut taken = bench.taken();
+    taken.sort();
+    assert_eq!(taken, ["late", "new"]);
+}
+
+#[test]
+fn an_unfinished_line_counts_as_finished_after_a_silence() {
+    let mut bench = Bench::new("force_flush_period: 2s");
+    bench.write("a.log", "one\ntw");
+    bench.step();
+    assert_eq!(bench.taken(), ["one"]);
+    bench.advance(1);
+    bench.write("a.log", "o");
+    bench.step();
+    bench.advance(1);
+    bench.step();
+    assert!(bench.taken().is_empty());
+    let deadline = bench.follower().deadline().unwrap();
+    assert!(deadline <= bench.now + Duration::from_secs(1));
+    bench.advance(1);
+    bench.step();
+    assert_eq!(bench.taken(), ["two"]);
+}
+
+#[test]
+fn a_round_that_is_not_delivered_is_read_again_after_a_restart() {
+    let mut bench = Bench::new("");
+    bench.write("a.log", "one\ntwo\n");
+    let now = bench.now;
+    bench.follower().look(now, SystemTime::now());
+    bench.round().unwrap();
+    assert_eq!(bench.taken(), ["one", "two"]);
+    bench.restart();
+    bench.step();
+    assert_eq!(bench.taken(), ["one", "two"]);
+    bench.restart();
+    bench.step();
+    assert!(bench.taken().is_empty());
+}
+
+#[test]
+fn lines_larger_than_a_block_are_read_in_one_piece() {
+    let mut bench = Bench::new("max_log_size: 4MiB");
+    let long = "y".repeat(3 << 20);
+    bench.write("a.log", format!("{long}\nend\n"));
+    bench.step();
+    let taken = bench.taken();
+    assert_eq!((taken.len(), taken[0].len(), taken[1].as_str()), (2, 3 << 20, "end"));
+}
+
+#[test]
+fn other_encodings_are_decoded_and_broken_text_is_counted() {
+    let mut bench = Bench::new("encoding: utf-16le");
+    let wide: Vec<u8> = "\u{FEFF}grüße\nzwei\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    bench.write("a.log", wide);
+    bench.step();
+    assert_eq!(bench.taken(), ["grüße", "zwei"]);
+    let mut bench = Bench::new("");
+    bench.write("a.log", b"good\nb\xFFd\n");
+    bench.step();
+    assert_eq!(bench.taken(), ["good", "b\u{FFFD}d"]);
+    assert_eq!(bench.count("encoding_errors"), 1);
+}
+
+#[test]
+fn files_are_deleted_once_they_are_delivered() {
+    let mut bench = Bench::new("delete_after_read: true");
+    bench.write("a.log", "one\n");
+    let now = bench.now;
+    bench.follower().look(now, SystemTime::now());
+    let round = bench.round().unwrap();
+    assert!(bench.path("a.log").exists());
+    bench.follower().deliver(&round);
+    assert!(!bench.path("a.log").exists());
+}
+
+#[test]
+fn containers_lines_that_wait_for_others_are_read_again_after_a_crash() {
+    let mut bench = Bench::new("format: cri");
+    bench.write("a.log", "2024-12-19T10:30:15.1Z stdout F whole\n2024-12-19T10:30:15.2Z stdout P be");
+    bench.write("a.log", "gin \n");
+    bench.step();
+    assert_eq!(bench.taken(), ["whole"]);
+    bench.crash();
+    bench.write("a.log", "2024-12-19T10:30:15.3Z stdout F end\n");
+    bench.step();
+    assert_eq!(bench.taken(), ["begin end"]);
+}
+
+#[test]
+fn records_say_where_they_come_from() {
+    let mut bench = Bench::new(
+        "{include_file_path: true, include_file_record_number: true, include_file_record_offset: true}"
+            .trim_matches(['{', '}'])
+            .replace(", ", "\n")
+            .as_str(),
+    );
+    bench.write("a.log", "one\ntwo\n");
+    let now = bench.now;
+    bench.follower().look(now, SystemTime::now());
+    let round = bench.round().unwrap();
+    let last = round.batch.records().last().unwrap();
+    let path = bench.path("a.log").display().to_string();
+    assert_eq!(last.attribute("log.file.name"), Some(Value::Str("a.log")));
+    assert_eq!(last.attribute("log.file.path"), Some(Value::Str(&path)));
+    assert_eq!(last.attribute("log.file.record_number"), Some(Value::Int(2)));
+    assert_eq!(last.attribute("log.file.record_offset"), Some(Value::Int(4)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
