@@ -81,7 +81,11 @@ fn arrived(root: &Path) -> BTreeMap<usize, usize> {
         // A process that is killed may leave a piece of a line behind, about which nobody was told that it is written.
         let Ok(request) = serde_json::from_str::<serde_json::Value>(&text.unwrap()) else { continue };
         let scopes = request["resourceLogs"].as_array().unwrap().iter().flat_map(|resource| {
-            resource["scopeLogs"].as_array().unwrap().iter().flat_map(|scope| scope["logRecords"].as_array().unwrap())
+            resource["scopeLogs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|scope| scope["logRecords"].as_array().unwrap())
         });
         for log in scopes {
             let body = log["body"]["stringValue"].as_str().unwrap();
@@ -131,7 +135,8 @@ fn no_line_is_lost_however_often_the_program_is_killed() {
 fn a_run_until_the_end_reads_what_is_there_once_and_ends() {
     let directory = directory();
     let root = directory.path();
-    let text: String = (0..20_000).map(|number| format!("line {number} {}\n", "x".repeat(number % 100))).collect();
+    let text: String =
+        (0..20_000).map(|number| format!("line {number} {}\n", "x".repeat(number % 100))).collect();
     std::fs::write(root.join("logs/app.log"), text).unwrap();
     let said = run_until_eof(root);
     assert!(said.contains("in 20000 lines"), "{said}");
@@ -149,5 +154,9 @@ fn a_run_until_the_end_without_files_is_refused() {
     );
     let outcome = watershed(&["run", "--until-eof", "--config", config.to_str().unwrap()]);
     assert_eq!(outcome.code, 64);
-    assert!(outcome.stderr.contains("--until-eof needs a receiver that comes to an end"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("--until-eof needs a receiver that comes to an end"),
+        "{}",
+        outcome.stderr
+    );
 }

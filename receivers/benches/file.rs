@@ -16,8 +16,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Source, Sources, load};
 use watershed_pipeline::{
-    Batch, Budget, Context, Environment, ExportError, Exporter, ExporterConfig, Graph, Reach, Registry, Shared,
-    Telemetry, UntilEof, exporter, run,
+    Batch, Budget, Context, Environment, ExportError, Exporter, ExporterConfig, Graph, Reach, Registry,
+    Shared, Telemetry, UntilEof, exporter, run,
 };
 
 /// Bytes of text for each case.
@@ -72,7 +72,8 @@ fn main() {
 }
 
 fn write(path: &Path, length: usize) {
-    let line = format!("{}\n", "abcdefghi ".repeat(length).get(..length - 2).unwrap_or_default().to_owned() + ".");
+    let line =
+        format!("{}\n", "abcdefghi ".repeat(length).get(..length - 2).unwrap_or_default().to_owned() + ".");
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));
     (0..BYTES / length).for_each(|_| file.write_all(line.as_bytes()).expect("room on the disk"));
     file.flush().expect("room on the disk");
@@ -85,7 +86,7 @@ async fn read(path: &Path, settings: &str) -> u64 {
          service: {{pipelines: {{logs: {{receivers: [file], exporters: [nothing]}}}}}}\n",
         path.display()
     );
-    let sources = Sources { configs: vec![Source::Yaml(text)], ..Sources::default() };
+    let sources = Sources { files: vec![Source::text("bench.yaml", text)], set: vec![] };
     let document = load(&sources, &|_| None).expect("a sound configuration").document;
     let mut shared = Shared::default();
     let until_eof = Arc::new(UntilEof::default());
@@ -102,7 +103,8 @@ async fn read(path: &Path, settings: &str) -> u64 {
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
     let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_ascii_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
     // User and system time, in hundredths of a second.
     (ticks(11) + ticks(12)) / 100.0
 }

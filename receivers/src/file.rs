@@ -122,9 +122,9 @@ pub(crate) struct Config {
     operators: Vec<Operator>,
     /// After how long a silence an unfinished entry counts as finished; `0` means never. Default `500ms`.
     force_flush_period: Period,
-    /// Whether spaces before an entry are kept. Default `false`.
+    /// Whether spaces before an entry are kept, as they are with any `format`. Default `false`.
     preserve_leading_whitespaces: bool,
-    /// Whether spaces behind an entry are kept. Default `false`.
+    /// Whether spaces behind an entry are kept, as they are with any `format` but for a carriage return. Default `false`.
     preserve_trailing_whitespaces: bool,
     /// Whether records have the file's name as `log.file.name`. Default `true`.
     include_file_name: bool,
@@ -243,8 +243,16 @@ impl Config {
         }
         let unavailable = [
             (self.acquire_fs_lock, "acquire_fs_lock", "remove it; a file that is read needs no lock"),
-            (self.header.is_some(), "header", "remove it, and parse the first lines where records are stored"),
-            (self.ordering_criteria.is_some(), "ordering_criteria", "remove it, and use `exclude` or `exclude_older_than`"),
+            (
+                self.header.is_some(),
+                "header",
+                "remove it, and parse the first lines where records are stored",
+            ),
+            (
+                self.ordering_criteria.is_some(),
+                "ordering_criteria",
+                "remove it, and use `exclude` or `exclude_older_than`",
+            ),
             (self.include_file_owner_name, "include_file_owner_name", "remove it"),
             (self.include_file_owner_group_name, "include_file_owner_group_name", "remove it"),
             (self.max_batches > 0, "max_batches", "remove it; `max_concurrent_files` bounds open files"),
@@ -253,7 +261,10 @@ impl Config {
             return Err(BuildError::at(field, format!("is not available; {advice}")));
         }
         if self.delete_after_read && self.start_at == StartAt::End {
-            return Err(BuildError::at("delete_after_read", "needs `start_at: beginning`, or lines are lost"));
+            return Err(BuildError::at(
+                "delete_after_read",
+                "needs `start_at: beginning`, or lines are lost",
+            ));
         }
         let sizes = [
             ("fingerprint_size", self.fingerprint_size, FINGERPRINT_MIN, FINGERPRINT_MAX),
@@ -299,7 +310,7 @@ impl Config {
                 multiline,
                 max: self.max_log_size.as_usize(),
                 on_oversize: self.on_oversize,
-                trim: (!self.preserve_leading_whitespaces, !self.preserve_trailing_whitespaces),
+                trim: self.trim(),
             },
             records: Records {
                 parser: self.parser()?,
@@ -314,6 +325,18 @@ impl Config {
                 resource: pairs(&self.resource),
             },
         })
+    }
+
+    /// What is left out before and behind an entry. What is parsed may hold spaces that mean something.
+    fn trim(&self) -> (&'static [u8], &'static [u8]) {
+        const SPACES: &[u8] = b" \t\r\n";
+        let before = if self.preserve_leading_whitespaces { b"" } else { SPACES };
+        let behind = if self.preserve_trailing_whitespaces { b"" } else { SPACES };
+        match self.format {
+            Format::None => (before, behind),
+            _ if self.preserve_trailing_whitespaces => (b"", b""),
+            _ => (b"", b"\r"),
+        }
     }
 
     /// What reads lines, unless they are bodies as they are.
@@ -387,7 +410,8 @@ impl FileReceiver {
         };
         if let (Some(options), Some(globs)) = (self.options.take(), self.globs.take()) {
             let (metrics, budget) = (Metrics::new(&self.cx), self.cx.budget().clone());
-            self.follower = Some(Follower::new(options, globs, metrics, budget, self.until_eof.clone(), known));
+            self.follower =
+                Some(Follower::new(options, globs, metrics, budget, self.until_eof.clone(), known));
         }
         Ok(())
     }

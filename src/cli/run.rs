@@ -46,7 +46,8 @@ impl Run {
         let setup = Setup::read_with(&registry, &self.config.sources()?, shared)?;
         drop(registry);
         if until_eof.is_some() && !setup.graph.is_finite() {
-            let text = "--until-eof needs a receiver that comes to an end: use a receiver `file` in a pipeline";
+            let text =
+                "--until-eof needs a receiver that comes to an end: use a receiver `file` in a pipeline";
             return Err(Failure::Usage(text.to_owned()));
         }
         // A program that has chosen a provider before keeps it.

@@ -17,8 +17,8 @@ pub(super) struct Cutter {
     /// Bytes of an entry at most.
     pub(super) max: usize,
     pub(super) on_oversize: OnOversize,
-    /// Whether spaces, tabs and carriage returns before and behind an entry are left out.
-    pub(super) trim: (bool, bool),
+    /// Which bytes are left out before an entry and behind it.
+    pub(super) trim: (&'static [u8], &'static [u8]),
 }
 
 /// What a block was cut into.
@@ -49,7 +49,7 @@ impl Cutter {
         let mut cut = Cut { skipping, ..Cut::default() };
         match &self.multiline {
             None => self.lines(block, &mut cut),
-            Some(multiline) => self.entries(block, multiline, &mut cut),
+            Some(multiline) => self.entries(block, multiline, behind, &mut cut),
         }
         self.rest(block, behind, &mut cut);
         cut
@@ -74,10 +74,12 @@ impl Cutter {
         }
     }
 
-    fn entries(&self, block: &[u8], multiline: &Multiline, cut: &mut Cut) {
+    fn entries(&self, block: &[u8], multiline: &Multiline, behind: Behind, cut: &mut Cut) {
         let mut entry: Option<(Range<usize>, Within)> = None;
         let mut at = 0;
-        while let Some((end, next)) = self.encoding.line_end(block, at) {
+        let last = (behind == Behind::Nothing).then_some((block.len(), block.len()));
+        while let Some((end, next)) = self.encoding.line_end(block, at).or(last.filter(|_| at < block.len()))
+        {
             let line = block.get(at..end).unwrap_or_default();
             let (text, _) = self.text(line);
             let is_new = match &multiline.rule {
@@ -112,6 +114,9 @@ impl Cutter {
             at = next;
         }
         // A last entry that may go on is left for the next block.
+        if behind == Behind::Nothing {
+            self.close(block, entry.take(), block.len(), cut);
+        }
     }
 
     /// Ends an entry; the next one begins at `next`.
@@ -195,12 +200,12 @@ impl Cutter {
     }
 
     fn trimmed(&self, block: &[u8], mut range: Range<usize>) -> Range<usize> {
-        let is_space = |at: usize| matches!(block.get(at), Some(b' ' | b'\t' | b'\r' | b'\n'));
         let (before, behind) = self.trim;
-        while before && range.start < range.end && is_space(range.start) {
+        let is_in = |set: &[u8], at: usize| block.get(at).is_some_and(|byte| set.contains(byte));
+        while range.start < range.end && is_in(before, range.start) {
             range.start += 1;
         }
-        while behind && range.start < range.end && is_space(range.end - 1) {
+        while range.start < range.end && is_in(behind, range.end - 1) {
             range.end -= 1;
         }
         range

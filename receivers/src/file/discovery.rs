@@ -234,7 +234,8 @@ impl Follower {
             let had_name = trail.former.as_deref() == Some(path) && trail.path.as_deref() != Some(path);
             if had_name && trail.is_seen {
                 // Rotated, and the file is new; or written anew with the same content, as copying programs do.
-                let is_same = trail.path.is_none() && trail.read.offset >= PROOF && trail.fingerprint.begins(head);
+                let is_same =
+                    trail.path.is_none() && trail.read.offset >= PROOF && trail.fingerprint.begins(head);
                 if is_same && source.has_tail(&trail.read).unwrap_or(false) {
                     return Kind::Heir(id);
                 }
@@ -273,7 +274,8 @@ impl Follower {
         };
         let skips = self.options.start_at == StartAt::End && self.is_first_look && self.until_eof.is_none();
         if skips {
-            let position = if trail.is_archive { end_of_archive(source) } else { end_of(source, metadata.len()) };
+            let position =
+                if trail.is_archive { end_of_archive(source) } else { end_of(source, metadata.len()) };
             // A file that can't be read now is met again at the next look.
             let Ok(position) = position else { return };
             (trail.read, trail.delivered, trail.settled) = (position, position, position);
@@ -304,7 +306,9 @@ impl Follower {
     }
 
     pub(super) fn note_size(&mut self, id: TrailId, size: u64, now: Instant) {
-        if let Some(trail) = self.trails.get_mut(&id).filter(|trail| trail.size != size || trail.grown.is_none()) {
+        if let Some(trail) =
+            self.trails.get_mut(&id).filter(|trail| trail.size != size || trail.grown.is_none())
+        {
             (trail.size, trail.grown) = (size, Some(now));
         }
     }

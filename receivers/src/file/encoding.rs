@@ -136,8 +136,14 @@ mod tests {
         let expected = ["grüße", "\u{0A0D}\u{0D0A}\u{0A0A}x", "end"];
         let wide = |turn: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(turn).collect::<Vec<u8>>();
         assert_eq!(lines(Encoding::Utf8, &["\u{FEFF}", text].concat().into_bytes()), expected);
-        assert_eq!(lines(Encoding::Utf16Le, &[&[0xFF, 0xFE][..], &wide(u16::to_le_bytes)].concat()), expected);
-        assert_eq!(lines(Encoding::Utf16Be, &[&[0xFE, 0xFF][..], &wide(u16::to_be_bytes)].concat()), expected);
+        assert_eq!(
+            lines(Encoding::Utf16Le, &[&[0xFF, 0xFE][..], &wide(u16::to_le_bytes)].concat()),
+            expected
+        );
+        assert_eq!(
+            lines(Encoding::Utf16Be, &[&[0xFE, 0xFF][..], &wide(u16::to_be_bytes)].concat()),
+            expected
+        );
         assert_eq!(lines(Encoding::Latin1, b"gr\xFC\xDFe\n"), ["grüße"]);
     }
 

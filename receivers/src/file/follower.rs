@@ -270,7 +270,8 @@ impl Follower {
 
     /// Forgets contents whose file is long gone.
     fn forget_oldest(&mut self) {
-        let homeless = self.trails.iter().filter(|(_, trail)| !trail.is_located() && trail.delivered == trail.read);
+        let homeless =
+            self.trails.iter().filter(|(_, trail)| !trail.is_located() && trail.delivered == trail.read);
         let homeless: Vec<TrailId> = homeless.map(|(id, _)| *id).collect();
         let excess = homeless.len().saturating_sub(HOMELESS_MAX);
         for id in homeless.into_iter().take(excess) {

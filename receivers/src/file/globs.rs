@@ -86,9 +86,8 @@ impl Globs {
 
 impl Include {
     fn new(pattern: &str, matcher: GlobMatcher) -> Self {
-        let is_plain = |part: &Component<'_>| {
-            !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{', '\\'])
-        };
+        let is_plain =
+            |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{', '\\']);
         let parts: Vec<Component<'_>> = Path::new(pattern).components().collect();
         let plain = parts.iter().take_while(|part| is_plain(part)).count().min(parts.len().saturating_sub(1));
         let base: PathBuf = parts.iter().take(plain).collect();
@@ -153,6 +152,9 @@ mod tests {
     #[test]
     fn a_wrong_pattern_is_named() {
         let error = Globs::new(&["/a/[b".to_owned()], &[]).unwrap_err();
-        assert_eq!(error.to_string(), "include: `/a/[b` is not a pattern of paths: unclosed character class; missing ']'");
+        assert_eq!(
+            error.to_string(),
+            "include: `/a/[b` is not a pattern of paths: unclosed character class; missing ']'"
+        );
     }
 }

@@ -41,12 +41,28 @@ impl Metrics {
             lag: gauge("lag_bytes", Unit::Bytes, "Bytes that are in files and not yet delivered."),
             bytes: counter("read_bytes", Unit::Bytes, "Bytes that were read, before decoding."),
             lines: counter("lines", Unit::Items, "Entries that became records."),
-            oversized: counter("truncated_lines", Unit::Items, "Entries larger than max_log_size, split or truncated."),
-            replaced: counter("encoding_errors", Unit::Items, "Records in which bytes that are no text were replaced."),
+            oversized: counter(
+                "truncated_lines",
+                Unit::Items,
+                "Entries larger than max_log_size, split or truncated.",
+            ),
+            replaced: counter(
+                "encoding_errors",
+                Unit::Items,
+                "Records in which bytes that are no text were replaced.",
+            ),
             rotated: counter("rotations", Unit::Handles, "Files that were renamed, deleted or truncated."),
             failed: counter("failed_reads", Unit::Handles, "Files that could not be opened or read."),
-            vanished: counter("vanished_bytes", Unit::Bytes, "Bytes of files that went before they were read."),
-            dropped: counter("dropped_log_records", Unit::Items, "Records that were refused for good or too often, or that operators dropped."),
+            vanished: counter(
+                "vanished_bytes",
+                Unit::Bytes,
+                "Bytes of files that went before they were read.",
+            ),
+            dropped: counter(
+                "dropped_log_records",
+                Unit::Items,
+                "Records that were refused for good or too often, or that operators dropped.",
+            ),
         }
     }
 }

@@ -81,8 +81,7 @@ impl MultilineSettings {
         }
         let compile = |field: &str, pattern: &str| {
             let wrong = |error| format!("`{pattern}` is not a regular expression: {error}");
-            Regex::new(pattern)
-                .map_err(|error| BuildError::at(&format!("multiline.{field}"), &wrong(error)))
+            Regex::new(pattern).map_err(|error| BuildError::at(format!("multiline.{field}"), wrong(error)))
         };
         let rule = match (&self.line_start_pattern, &self.line_end_pattern) {
             (Some(pattern), _) => Rule::Start(compile("line_start_pattern", pattern)?),
@@ -90,7 +89,10 @@ impl MultilineSettings {
             (None, None) => Rule::Traces(self.presets.clone()),
         };
         if self.omit_pattern && matches!(rule, Rule::Traces(_)) {
-            return Err(BuildError::at("multiline.omit_pattern", "goes with a pattern; remove it beside `presets`"));
+            return Err(BuildError::at(
+                "multiline.omit_pattern",
+                "goes with a pattern; remove it beside `presets`",
+            ));
         }
         Ok(Multiline { rule, omit: self.omit_pattern })
     }

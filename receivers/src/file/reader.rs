@@ -27,6 +27,15 @@ pub(super) enum Opened {
     Other,
 }
 
+/// What was taken from a file by one read.
+struct Taken<'c> {
+    /// The position before, and the last bytes before it.
+    before: (Position, Vec<u8>),
+    block: Bytes,
+    cut: &'c Cut,
+    is_over: bool,
+}
+
 impl Follower {
     /// Reads a block and adds its records to the round.
     ///
@@ -48,7 +57,9 @@ impl Follower {
             }
         }
         let Some(trail) = self.trails.get_mut(&id) else { return Ok(()) };
-        let Some(size) = trail.source.as_ref().and_then(|source| source.metadata().ok()).map(|data| data.len()) else {
+        let Some(size) =
+            trail.source.as_ref().and_then(|source| source.metadata().ok()).map(|data| data.len())
+        else {
             return Ok(());
         };
         if !trail.is_archive && size < trail.read.offset {
@@ -82,16 +93,18 @@ impl Follower {
         let block = Bytes::from(block);
         let consumed = block.slice(..cut.consumed.min(block.len()));
         round.bytes += consumed.len() as u64;
-        let before_tail = self.trails.get(&id).map(|trail| trail.tail.clone()).unwrap_or_default();
-        let position = self.advance(id, &consumed, &cut);
-        self.add(id, position, before_tail, consumed, &cut, is_over, wall, round, reservation);
+        let before = self.advance(id, &consumed, &cut);
+        let taken = Taken { before, block: consumed, cut: &cut, is_over };
+        self.add(id, taken, wall, round, reservation);
         self.follow_up(id, &block, &cut, at_end, now);
         Ok(())
     }
 
     /// Opens the file of a trail unless it is open, and closes another one if there are too many.
     pub(super) fn open(&mut self, id: TrailId) -> Opened {
-        let Some(trail) = self.trails.get(&id).filter(|trail| !trail.is_broken) else { return Opened::Failed };
+        let Some(trail) = self.trails.get(&id).filter(|trail| !trail.is_broken) else {
+            return Opened::Failed;
+        };
         if trail.source.is_some() {
             return Opened::Ready;
         }
@@ -185,32 +198,28 @@ impl Follower {
         cut
     }
 
-    /// Moves the position of what is read, and gives the one before.
-    fn advance(&mut self, id: TrailId, consumed: &[u8], cut: &Cut) -> Position {
+    /// Moves the position of what is read, and gives the one before with the bytes before it.
+    fn advance(&mut self, id: TrailId, consumed: &[u8], cut: &Cut) -> (Position, Vec<u8>) {
         self.metrics.oversized.add(cut.oversized);
-        let Some(trail) = self.trails.get_mut(&id) else { return Position::default() };
-        let before = trail.read;
+        let Some(trail) = self.trails.get_mut(&id) else { return Default::default() };
+        let before = (trail.read, trail.tail.clone());
         if !consumed.is_empty() {
-            trail.read = moved(&before, &mut trail.tail, consumed, cut.entries.len());
+            trail.read = moved(&before.0, &mut trail.tail, consumed, cut.entries.len());
             trail.read.skipping = cut.skipping;
         }
         before
     }
 
     /// Makes records of what was cut.
-    #[expect(clippy::too_many_arguments, reason = "each is another thing of one read")]
     fn add(
         &mut self,
         id: TrailId,
-        before: Position,
-        before_tail: Vec<u8>,
-        block: Bytes,
-        cut: &Cut,
-        is_over: bool,
+        taken: Taken<'_>,
         wall: SystemTime,
         round: &mut Round,
         mut reservation: Reservation,
     ) {
+        let Taken { before: (before, mut tail), block, cut, is_over } = taken;
         let Some(trail) = self.trails.get_mut(&id) else { return };
         if block.is_empty() && !(is_over && trail.parsing.is_holding()) {
             return;
@@ -228,7 +237,6 @@ impl Follower {
             trail.settled = trail.read;
         } else if let Some(last) = built.settled.checked_sub(1).and_then(|last| cut.entries.get(last)) {
             let settled = block.get(..last.end).unwrap_or_default();
-            let mut tail = before_tail;
             trail.settled = moved(&before, &mut tail, settled, built.settled);
         }
         self.metrics.parsed(&trail.parsing.take_stats());

@@ -114,7 +114,9 @@ impl Driver {
                 changes = changed(&mut watcher) => state.notice(changes, Instant::now()),
                 () = sleep_until(due.into()) => state.wake(Instant::now()),
             }
-            if state.sending.is_none() && let Some(round) = state.next.take() {
+            if state.sending.is_none()
+                && let Some(round) = state.next.take()
+            {
                 state.sending = Some(self.send(round));
             }
         }
@@ -125,7 +127,11 @@ impl Driver {
             return None;
         }
         let watcher = Watcher::new();
-        watcher.inspect_err(|error| tracing::warn!(%error, "files are polled: the kernel does not tell of changes")).ok()
+        watcher
+            .inspect_err(
+                |error| tracing::warn!(%error, "files are polled: the kernel does not tell of changes"),
+            )
+            .ok()
     }
 
     /// How often to look.
@@ -146,7 +152,9 @@ impl Driver {
                 attempt += 1;
                 let (reason, delay) = match outlet.send(round.batch.clone()).await {
                     Ok(()) => return round,
-                    Err(Refusal::Retry { reason, after }) => (reason, retry.delay(attempt, began.elapsed(), after)),
+                    Err(Refusal::Retry { reason, after }) => {
+                        (reason, retry.delay(attempt, began.elapsed(), after))
+                    }
                     Err(Refusal::Final { reason }) => (reason, None),
                 };
                 let records = round.batch.len();
@@ -162,7 +170,6 @@ impl Driver {
             }
         })
     }
-
 }
 
 impl State {
@@ -236,7 +243,7 @@ impl State {
     /// Waits for what is on its way, unless it has to be tried again: then it is read again at the next start.
     async fn finish(mut self) -> Result<(), RunError> {
         if let Some(step) = self.step.take() {
-            self.follower = Some(step.await.map_err(defect)?.follower);
+            self.follower = Some(step.await.map_err(|error| defect(&error))?.follower);
         }
         let mut delivered = self.work.delivered.take();
         if let Some(sending) = self.sending.take() {
@@ -249,7 +256,7 @@ impl State {
             }
             follower.close();
         });
-        last.await.map_err(defect)
+        last.await.map_err(|error| defect(&error))
     }
 }
 
@@ -268,13 +275,13 @@ fn step(mut follower: Follower, work: &Work) -> Step {
     Step { follower, outcome }
 }
 
-fn defect(error: JoinError) -> RunError {
+fn defect(error: &JoinError) -> RunError {
     RunError(error.to_string())
 }
 
 async fn finished(step: &mut Option<JoinHandle<Step>>) -> Result<Step, RunError> {
     match step {
-        Some(step) => step.await.map_err(defect),
+        Some(step) => step.await.map_err(|error| defect(&error)),
         None => pending().await,
     }
 }

@@ -75,7 +75,9 @@ impl RetrySettings {
     pub(super) fn delay(&self, attempt: u32, elapsed: Duration, after: Option<Duration>) -> Option<Duration> {
         let limit = self.max_elapsed_time.duration();
         let grown = self.initial_interval.duration().saturating_mul(2_u32.saturating_pow(attempt - 1));
-        let delay = grown.min(self.max_interval.duration()).max(after.unwrap_or_default().min(self.max_interval.duration()));
+        let delay = grown
+            .min(self.max_interval.duration())
+            .max(after.unwrap_or_default().min(self.max_interval.duration()));
         (self.enabled && (limit.is_zero() || elapsed + delay <= limit)).then_some(delay)
     }
 }

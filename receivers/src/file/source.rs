@@ -43,7 +43,10 @@ struct Archive {
 
 impl std::fmt::Debug for Archive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Archive").field("method", &self.method).field("start", &self.start).finish_non_exhaustive()
+        f.debug_struct("Archive")
+            .field("method", &self.method)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
     }
 }
 

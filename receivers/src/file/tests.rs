@@ -35,7 +35,10 @@ fn wrong_settings_are_refused_with_place_and_advice() {
     refused("{include: [a], delete_after_read: true}", "file.delete_after_read: needs `start_at: beginning`");
     refused("{include: [a], fingerprint_size: 1}", "file.fingerprint_size: `1B` must be from 16B to 64KiB");
     refused("{include: [a], multiline: {}}", "file.multiline: needs exactly one of");
-    refused("{include: [a], multiline: {line_end_pattern: '('}}", "file.multiline.line_end_pattern: `(` is not");
+    refused(
+        "{include: [a], multiline: {line_end_pattern: '('}}",
+        "file.multiline.line_end_pattern: `(` is not",
+    );
     refused("{include: [a], attributes: {a: EXPR(1)}}", "file.attributes.a: expressions are not available");
 }
 

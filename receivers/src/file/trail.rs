@@ -65,10 +65,10 @@ impl Trail {
 
     /// Gives it a name, remembering the one before.
     pub(super) fn name(&mut self, path: Option<&Path>) {
-        if self.path.as_deref() != path {
-            if let Some(former) = std::mem::replace(&mut self.path, path.map(Path::to_owned)) {
-                self.former = Some(former);
-            }
+        if self.path.as_deref() != path
+            && let Some(former) = std::mem::replace(&mut self.path, path.map(Path::to_owned))
+        {
+            self.former = Some(former);
         }
     }
 
@@ -82,6 +82,10 @@ impl Trail {
 
     /// Bytes that were seen and not yet delivered; of a compressed file, nobody knows.
     pub(super) fn lag(&self) -> u64 {
-        if self.is_archive || !self.is_located() { 0 } else { self.size.saturating_sub(self.delivered.offset) }
+        if self.is_archive || !self.is_located() {
+            0
+        } else {
+            self.size.saturating_sub(self.delivered.offset)
+        }
     }
 }

@@ -41,7 +41,10 @@ impl Watcher {
     ///
     /// # Errors
     /// The kernel has no more watchers for us.
-    #[expect(deprecated, reason = "an `OwnedFd` gives the same descriptor as long as it lives, which is all that is asked")]
+    #[expect(
+        deprecated,
+        reason = "an `OwnedFd` gives the same descriptor as long as it lives, which is all that is asked"
+    )]
     pub(super) fn new() -> io::Result<Self> {
         let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         Ok(Self {
@@ -119,7 +122,11 @@ impl Watcher {
             let directory = self.directories.get(&event.wd());
             match (flags.contains(ReadFlags::MODIFY), directory, name) {
                 (true, Some(directory), Some(name)) => {
-                    changes.written.insert(if directory == Path::new(".") { name.into() } else { directory.join(name) });
+                    changes.written.insert(if directory == Path::new(".") {
+                        name.into()
+                    } else {
+                        directory.join(name)
+                    });
                 }
                 _ => changes.look = true,
             }

@@ -93,7 +93,7 @@ impl Bench {
         self.follower().look(now, SystemTime::now());
         while let Some(round) = self.round() {
             self.follower().deliver(&round);
-            if self.yaml.contains("max_concurrent_files: 2") {
+            if self.yaml.contains("max_concurrent_files: 2\n") {
                 assert!(self.open_files().len() <= 2, "{:?}", self.open_files());
             }
         }
