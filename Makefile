@@ -15,8 +15,8 @@ run: ## Runs watershed with CONFIG (default: examples/quickstart.yaml).
 test: ## Runs all tests.
 	$(CARGO) test --workspace
 
-test-long: ## Runs all tests with ten times as many cases for each property, and kills the program 100 times.
-	PROPTEST_CASES=2560 KILL_CYCLES=100 $(CARGO) test --workspace
+test-long: ## Runs all tests with ten times the cases for each property, 100 kills and a backlog of 2 GiB.
+	PROPTEST_CASES=2560 KILL_CYCLES=100 BACKLOG_MIB=2048 $(CARGO) test --workspace
 
 lint: ## Checks the form, the lints and the documentation; the dependencies too where cargo-deny is installed.
 	$(CARGO) fmt --all --check
@@ -25,7 +25,7 @@ lint: ## Checks the form, the lints and the documentation; the dependencies too 
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; fi
 
 e2e: ## Runs only the tests that drive the built program.
-	$(CARGO) test --test cli --test docs --test durability --test e2e_examples --test grafana
+	$(CARGO) test --package watershed --test '*'
 
 bench: ## Measures the whole process, the data model, the queue on disk and the exporters' encoders.
 	$(CARGO) bench --bench end_to_end

@@ -61,6 +61,9 @@ const ROWS: &[Row] = &[
     Row { config: to_sink_gzip, ..row("grpc → insert → otlp_http gzip", "grpc", "none", 1_000) },
     Row { config: to_sink_untouched, ..row("grpc → otlp_http", "grpc", "none", 1_000) },
     Row { config: to_sink_durable, ..row("grpc → insert → otlp_http durable", "grpc", "none", 1_000) },
+    Row {
+        config: to_sink_compressed, ..row("grpc → insert → otlp_http durable lz4", "grpc", "none", 1_000)
+    },
     Row { config: to_clickhouse, ..row("grpc → clickhouse", "grpc", "none", 1_000) },
     Row { config: to_clickhouse_durable, ..row("grpc → clickhouse durable", "grpc", "none", 1_000) },
 ];
@@ -116,6 +119,10 @@ fn to_sink_untouched(ports: &Ports) -> String {
 
 fn to_sink_durable(ports: &Ports) -> String {
     exporting(ports, "attributes", "none", "disk")
+}
+
+fn to_sink_compressed(ports: &Ports) -> String {
+    exporting(ports, "attributes", "none", "disk, compression: lz4")
 }
 
 fn storing(ports: &Ports, queue: &str) -> String {

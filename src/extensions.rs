@@ -1,67 +1,54 @@
-//! What helps without touching data: the sections under `extensions`.
+//! The extensions that come with the program: one file each, one visible list [`ALL`].
 //!
-//! The only one is `health_check`. Like in the Collector it is configured under `extensions` and switched on by
-//! its name in `service.extensions`.
+//! They stand here and not in a component crate because receivers and exporters use the same ones, and those crates
+//! refuse to know each other; what they offer is a contract of `watershed-pipeline`. Shared by several of them:
+//! `extensions/credentials.rs` (a header with credentials) and `extensions/source.rs` (a text that may be a file).
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-use watershed_config::{ConfigError, Document, Endpoint, suggest};
+mod apikey;
+mod basicauth;
+mod bearertokenauth;
+mod credentials;
+mod file_storage;
+mod health_check;
+mod source;
 
-/// Types of extensions that are available.
-const AVAILABLE: [&str; 1] = [HealthCheck::TYPE];
+use std::path::PathBuf;
 
-/// Answers whether the process works: 200 when it is ready for data, 503 while it starts or stops.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct HealthCheck {
-    /// The address to listen on. Default `localhost:13133`.
-    pub(crate) endpoint: Endpoint,
-    /// The path of the page. Default `/`.
-    pub(crate) path: String,
-    /// A text to answer with instead of JSON with status and uptime. Default none.
-    pub(crate) response_body: Option<String>,
+use watershed_config::{ComponentId, Document};
+use watershed_pipeline::{ExtensionConfig, ExtensionFactory, extension};
+
+pub(crate) use health_check::Config as HealthCheck;
+
+/// Every extension, in the order of the manual.
+pub(crate) static ALL: &[ExtensionFactory] = &[
+    extension::<health_check::Config>(),
+    extension::<bearertokenauth::Config>(),
+    extension::<basicauth::Config>(),
+    extension::<apikey::Config>(),
+    extension::<file_storage::Config>(),
+];
+
+/// The directories of extensions that are switched on and offer one.
+pub(crate) fn file_storages(document: &Document) -> Vec<PathBuf> {
+    read_all(document).map(file_storage::Config::into_directory).collect()
 }
 
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self { endpoint: Endpoint::new("localhost", 13133), path: "/".into(), response_body: None }
-    }
+/// The health checks that are switched on and have no mistakes, which the registry tells.
+pub(crate) fn health_checks(document: &Document) -> Vec<HealthCheck> {
+    read_all(document).collect()
 }
 
-impl HealthCheck {
-    pub(crate) const TYPE: &str = "health_check";
+/// The settings of the extensions of a type that are switched on and have no mistakes.
+fn read_all<C: ExtensionConfig>(document: &Document) -> impl Iterator<Item = C> {
+    let is_on = |id: &ComponentId| document.service.extensions.iter().any(|on| on.value == *id);
+    let of_type = document.extensions.iter().filter(move |(id, _)| id.kind() == C::TYPE && is_on(id));
+    of_type.filter_map(|(_, section)| section.read().ok())
 }
 
-/// Reads every extension, also those that are not switched on, and gives those that are.
-pub(crate) fn read(document: &Document, errors: &mut Vec<ConfigError>) -> Vec<HealthCheck> {
-    let mut switched_on = Vec::new();
-    for (id, section) in &document.extensions {
-        if id.kind() != HealthCheck::TYPE {
-            errors.push(section.error_at("", unavailable(id.kind())));
-            continue;
-        }
-        match section.read::<HealthCheck>() {
-            Ok(health) if !health.path.starts_with('/') => {
-                let message =
-                    format!("`{}` does not begin with `/`; write for instance `/health`", health.path);
-                errors.push(section.error_at("path", message));
-            }
-            Ok(health) if document.service.extensions.iter().any(|on| on.value == *id) => {
-                switched_on.push(health)
-            }
-            Ok(_) => {}
-            Err(mistakes) => errors.extend(mistakes),
-        }
-    }
-    switched_on
-}
-
-fn unavailable(kind: &str) -> String {
-    match suggest(kind, AVAILABLE) {
-        Some(near) => format!("unknown type of extension `{kind}`; did you mean `{near}`?"),
-        None => format!(
-            "the extension `{kind}` is not available; remove it here and from `service.extensions`; available: {}",
-            AVAILABLE.join(", ")
-        ),
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_extension_keeps_the_contract() {
+        assert_eq!(watershed_pipeline::testing::contract::extensions(super::ALL), Ok(()));
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! This crate refuses to know what a batch looks like inside and what a component does. Read in this order:
-//! `cli.rs` and `cli/` (one file a command), `setup.rs` (configuration to something that can run), `extensions.rs`,
+//! `cli.rs` and `cli/` (one file a command), `setup.rs` (configuration to something that can run), `extensions.rs` and `extensions/`,
 //! `admin.rs`, `telemetry.rs` and `telemetry/` (what the process says about itself), `manual.rs` (documents made
 //! from the components), `generate.rs` (the load generator).
 
@@ -33,6 +33,7 @@ use watershed_pipeline::Registry;
 #[must_use]
 pub fn standard_registry() -> Registry {
     Registry::new(watershed_receivers::ALL, watershed_processors::ALL, watershed_exporters::ALL)
+        .with_extensions(extensions::ALL)
 }
 
 /// Does what the arguments say, of which the first is the name of the program.

@@ -14,7 +14,7 @@ pub use schema::schema;
 
 /// A component in the manual.
 pub(crate) struct Entry {
-    /// `receivers`, `processors` or `exporters`, as the section of a configuration is called.
+    /// `receivers`, `processors`, `exporters` or `extensions`, as the section of a configuration is called.
     pub(crate) kind: &'static str,
     pub(crate) type_name: &'static str,
     pub(crate) aliases: &'static [&'static str],
@@ -28,9 +28,11 @@ pub(crate) fn entries(registry: &Registry) -> Vec<Entry> {
     let receivers = registry.receivers().iter().map(|factory| ("receivers", factory.description));
     let processors = registry.processors().iter().map(|factory| ("processors", factory.description));
     let exporters = registry.exporters().iter().map(|factory| ("exporters", factory.description));
+    let extensions = registry.extensions().iter().map(|factory| ("extensions", factory.description));
     receivers
         .chain(processors)
         .chain(exporters)
+        .chain(extensions)
         .map(|(kind, description)| Entry::new(kind, description))
         .collect()
 }

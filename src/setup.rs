@@ -54,7 +54,7 @@ impl Setup {
         };
         let storage = read_storage(&mut document, &mut errors);
         let settings = read_settings(&mut document, &mut errors);
-        let health = extensions::read(&document, &mut errors);
+        let health = extensions::health_checks(&document);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
         let storage = storage.resolve();
         shared.insert(Arc::new(StorageDirectory(storage.clone())));
@@ -76,13 +76,13 @@ impl Setup {
     }
 }
 
-/// Where the queues of a configuration are. Nothing else in it has to be right.
-pub(crate) fn storage_directory(sources: &Sources) -> Result<PathBuf, ConfigErrors> {
+/// The directories in which the queues of a configuration are. Nothing else in it has to be right.
+pub(crate) fn storage_directories(sources: &Sources) -> Result<Vec<PathBuf>, ConfigErrors> {
     let mut document = load(sources, &process_environment)?.document;
     let mut errors = Vec::new();
     let storage = read_storage(&mut document, &mut errors);
     ConfigErrors::check(errors)?;
-    Ok(storage.resolve())
+    Ok(std::iter::once(storage.resolve()).chain(extensions::file_storages(&document)).collect())
 }
 
 fn read_storage(document: &mut Document, errors: &mut Vec<ConfigError>) -> StorageSettings {

@@ -67,11 +67,52 @@ service:
             "4:20: exporters.stdout.format: unknown value `jsn`; did you mean `json`?",
             "5:3: exporters.stdot: unknown type of exporter `stdot`; did you mean `stdout`?",
             "7:3: extensions.zpages: the extension `zpages` is not available; remove it here and from \
-         `service.extensions`; available: health_check",
+         `service.extensions`; available: health_check, bearertokenauth, basicauth, apikey, file_storage",
             "9:29: service.telemetry.logs.level: unknown value `loud`; accepted values: trace, debug, info, \
              warn, error",
             "10:3: service: unknown key `pipeline`; did you mean `pipelines`?",
             "12:24: service.pipelines.logs.receivers: receiver `otpl` is not configured; did you mean `otlp`?",
+        ]
+    );
+}
+
+#[test]
+fn extensions_that_cannot_be_used_are_told_with_their_place() {
+    let text = "receivers:
+  otlp: {protocols: {grpc: {auth: {authenticator: bearertoken/of}}}}
+  otlp/b: {protocols: {http: {auth: {authenticator: health_check}}}}
+exporters:
+  otlp_grpc:
+    endpoint: far:4317
+    auth: {authenticator: apikey}
+    sending_queue: {storage: file_storage/x}
+extensions:
+  bearertoken/off: {token: hunter2}
+  health_check:
+  apikey: {keys: [{name: a, sha256: hunter2}]}
+service:
+  extensions: [health_check, apikey]
+  pipelines:
+    logs: {receivers: [otlp, otlp/b], exporters: [otlp_grpc]}
+";
+    let path = config_file("extensions.yaml", text);
+    let outcome = watershed(&["validate", "--config", path.to_str().unwrap()]);
+    assert_eq!(outcome.code, 64);
+    let name = format!("{}:", path.display());
+    let lines: Vec<&str> =
+        outcome.stderr.lines().map(|line| line.strip_prefix(&name).unwrap_or(line)).collect();
+    assert_eq!(
+        lines,
+        [
+            "2:51: receivers.otlp.protocols.grpc.auth.authenticator: the extension `bearertoken/of` is not configured; \
+             did you mean `bearertoken/off`?",
+            "3:53: receivers.otlp/b.protocols.http.auth.authenticator: the extension `health_check` is no \
+             authenticator for servers; use one of: bearertoken/off",
+            "8:30: exporters.otlp_grpc.sending_queue.storage: must be `disk`, `memory` or the id of an extension such \
+             as `file_storage`: the extension `file_storage/x` is not configured; add one \
+             under `extensions`",
+            "12:37: extensions.apikey.keys[0].sha256: is no SHA-256 hash, which has 64 hexadecimal digits; make one \
+             with `printf %s KEY | sha256sum`",
         ]
     );
 }

@@ -118,6 +118,7 @@ fn the_yaml_on_each_components_page_works() {
     registry.receivers().iter().for_each(|factory| check("receivers", &factory.description));
     registry.processors().iter().for_each(|factory| check("processors", &factory.description));
     registry.exporters().iter().for_each(|factory| check("exporters", &factory.description));
+    registry.extensions().iter().for_each(|factory| check("extensions", &factory.description));
 }
 
 #[test]

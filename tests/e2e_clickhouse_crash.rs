@@ -1,10 +1,10 @@
-//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often it is killed and
-//! while ClickHouse hangs.
+//! What the program says it has taken is stored in ClickHouse, unaltered and once, however often either of them is
+//! killed and while ClickHouse hangs.
 //!
 //! Stored once: each record is sent once, or again only after it was refused. A client that sends a record again because
 //! the program died before it answered has sent two, and nothing here could tell.
 //!
-//! `KILL_CYCLES` says how often the program is killed (default 3).
+//! `KILL_CYCLES` says how often the program and ClickHouse are killed (default 3).
 #![cfg(test)]
 
 mod support {
@@ -32,9 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// How many records are on their way while ClickHouse is away.
 const COUNT: u64 = 30_000;
 
+/// Merges a few requests, so that there are many inserts.
+const BATCH: &str = "min_size: 250, flush_timeout: 20ms";
+
 /// The program with a queue on disk in front of a database. Its patience with ClickHouse is short, so that it often
 /// sends again what ClickHouse has taken.
-fn config(name: &str, server: &Server, database: &str, timeout: &str) -> PathBuf {
+fn config(name: &str, server: &Server, database: &str, timeout: &str, batch: &str) -> PathBuf {
     let queues = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
     let text = format!(
         "
@@ -44,6 +47,7 @@ exporters:
     endpoint: {}
     database: {database}
     timeout: {timeout}
+    sending_queue: {{batch: {{{batch}}}}}
     retry_on_failure: {{initial_interval: 20ms, max_interval: 100ms}}
 service:
   storage: {{directory: '{}'}}
@@ -76,11 +80,25 @@ fn wait_for(server: &Server, database: &str, count: u64) {
     }
 }
 
-#[test]
-fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_killed() {
+/// All bodies in the table, once it has those that are awaited; at the latest when patience is at its end.
+fn bodies_with(server: &Server, database: &str, awaited: &BTreeSet<String>) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    // There is no table before the first batch.
+    wait_for(server, database, awaited.len() as u64);
+    loop {
+        let text = server.query(&format!("SELECT Body FROM {database}.otel_logs FORMAT TSVRaw"));
+        let found: BTreeSet<&str> = text.lines().collect();
+        if awaited.iter().all(|body| found.contains(body.as_str())) || Instant::now() > deadline {
+            return text;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn check_kills(name: &str, batch: &str) {
     let server = Server::shared();
     let database = server.database();
-    let config = config("killed_before_clickhouse.yaml", server, &database, "5s");
+    let config = config(name, server, &database, "5s", batch);
     let next = AtomicU64::new(0);
     let mut acknowledged = BTreeSet::new();
     for cycle in 0..cycles() {
@@ -88,11 +106,9 @@ fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_k
     }
     assert!(!acknowledged.is_empty(), "nothing was under way");
     let running = Running::start(&config);
-    wait_for(server, &database, acknowledged.len() as u64);
+    let text = bodies_with(server, &database, &acknowledged);
     let (status, _, stderr) = running.stop();
     assert!(status.success(), "{stderr}");
-
-    let text = server.query(&format!("SELECT Body FROM {database}.otel_logs FORMAT TSVRaw"));
     let rows = text.lines().count();
     let stored: BTreeSet<String> = text.lines().map(str::to_owned).collect();
     let missing = acknowledged.difference(&stored).count();
@@ -101,6 +117,17 @@ fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_k
     let unanswered = stored.len() - acknowledged.len();
     let unanswered_max = cycles() * SENDERS * RECORDS;
     assert!(unanswered as u64 <= unanswered_max, "{unanswered} records that nobody was told of");
+}
+
+#[test]
+fn what_a_client_was_told_is_taken_is_stored_once_however_often_the_program_is_killed() {
+    check_kills("killed_before_clickhouse.yaml", "min_size: 1");
+}
+
+#[test]
+fn merged_batches_are_stored_once_however_often_the_program_is_killed() {
+    // Each batch is made of several requests, and most requests are cut between two batches.
+    check_kills("killed_merging.yaml", "min_size: 50, max_size: 70, flush_timeout: 20ms");
 }
 
 fn generate(running: &Running) -> Child {
@@ -117,16 +144,24 @@ fn generate(running: &Running) -> Child {
 fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
     let mut server = Server::own(free_port());
     let database = server.database();
-    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "500ms");
+    let config = config(&format!("clickhouse_{name}.yaml"), &server, &database, "2s", BATCH);
     let running = Running::start(&config);
     let generator = generate(&running);
     wait_for(&server, &database, 1);
     away(&mut server);
+    check_taken(generator);
+    back(&mut server);
+    check_all_stored_once(running, &server, &database);
+}
+
+fn check_taken(generator: Child) {
     let report = generator.wait_with_output().unwrap().stdout;
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["accepted"], COUNT, "{report}");
-    back(&mut server);
-    wait_for(&server, &database, COUNT);
+}
+
+fn check_all_stored_once(running: Running, server: &Server, database: &str) {
+    wait_for(server, database, COUNT);
     let (status, _, stderr) = running.stop();
     assert!(status.success(), "{stderr}");
     let query = format!(
@@ -139,4 +174,21 @@ fn check_outage(name: &str, away: fn(&mut Server), back: fn(&mut Server)) {
 #[test]
 fn while_clickhouse_hangs_nothing_is_lost_and_afterwards_nothing_is_doubled() {
     check_outage("hangs", |server| server.signal("STOP"), |server| server.signal("CONT"));
+}
+
+#[test]
+fn however_often_clickhouse_is_killed_while_it_stores_nothing_is_lost_or_doubled() {
+    let mut server = Server::own(free_port());
+    let database = server.database();
+    let config = config("clickhouse_is_killed.yaml", &server, &database, "5s", BATCH);
+    let running = Running::start(&config);
+    let generator = generate(&running);
+    for cycle in 1..=cycles() {
+        // Each time it has stored something since it was killed last, and more is on its way.
+        wait_for(&server, &database, cycle * COUNT / (cycles() + 1) / 2);
+        server.crash();
+        server.recover();
+    }
+    check_taken(generator);
+    check_all_stored_once(running, &server, &database);
 }

@@ -1,5 +1,5 @@
-//! The deployments in `examples/` at work: an agent in front of a gateway in front of a real ClickHouse, and a gateway in
-//! front of a Loki that the test plays.
+//! The deployments in `examples/` at work: an agent in front of a gateway in front of a real ClickHouse, a gateway in
+//! front of a Loki that the test plays, and one that samples traces.
 #![cfg(test)]
 
 mod support {
@@ -7,6 +7,8 @@ mod support {
     pub(crate) mod clickhouse;
     pub(crate) mod client;
     pub(crate) mod example;
+    #[expect(dead_code, reason = "nobody is killed here")]
+    pub(crate) mod kill;
     pub(crate) mod loki;
     pub(crate) mod outcome;
     pub(crate) mod program;
@@ -14,11 +16,19 @@ mod support {
     pub(crate) mod running;
 }
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::{BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
+use prost::Message;
 use support::clickhouse::Server;
 use support::client::http;
 use support::example::{generate, start, start_gateway, stop};
+use support::kill::read_message;
 use support::loki::{Loki, Pair};
 use support::running::Running;
 
@@ -184,4 +194,85 @@ fn log_files_are_read_to_their_end_with_their_levels() {
     for expected in ["no stock", "ERROR", "shop.log", "item"] {
         assert!(text.to_lowercase().contains(&expected.to_lowercase()), "{expected}: {text}");
     }
+}
+
+/// A far end that takes every request over HTTP and hands on its path and body.
+fn far_end() -> (SocketAddr, mpsc::Receiver<(String, Vec<u8>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while let Some(message) = read_message(&mut reader) {
+                    sender.send(message).unwrap();
+                    (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+                }
+            });
+        }
+    });
+    (address, received)
+}
+
+#[test]
+fn the_sampling_gateway_decides_on_whole_traces_although_it_is_restarted_between_their_halves() {
+    let (address, received) = far_end();
+    let (endpoint, storage) =
+        (format!("http://{address}"), tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+    let variables =
+        [("BACKEND_ENDPOINT", endpoint.as_str()), ("GATEWAY_DIRECTORY", storage.path().to_str().unwrap())];
+    let settings = [
+        "extensions.health_check.endpoint=127.0.0.1:0",
+        "exporters.otlp_http.compression=none",
+        // Nothing is decided before its root span is there.
+        "processors.tail_sampling.decision_wait=1h",
+        "processors.tail_sampling.decision_wait_after_root_received=100ms",
+    ];
+    let start = || start("restart", "tail-sampling.yaml", &settings, &variables);
+    let (failed, fine) = ("5b8efff798038103d269b633813fc60c", "00000000000000000000000000000002");
+    let span = |trace: &str, name: &str, more: &str| {
+        let body = format!(
+            r#"{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{{"traceId": "{trace}", "spanId": "eee19b7ec3c1b174",
+            "name": "{name}", "startTimeUnixNano": "1000", "endTimeUnixNano": "2000", {more}}}]}}]}}]}}"#
+        );
+        ("/v1/traces", body)
+    };
+    let child = r#""parentSpanId": "eee19b7ec3c1b175""#;
+    let log =
+        format!(r#"{{"resourceLogs": [{{"scopeLogs": [{{"logRecords": [{{"traceId": "{failed}"}}]}}]}}]}}"#);
+    let send = |gateway: &Running, (path, body): (&str, String)| {
+        let (status, answer) = post(gateway, path, &body);
+        assert_eq!(status, 200, "{path}: {answer}");
+    };
+
+    let gateway = start();
+    send(&gateway, span(failed, "child", child));
+    send(&gateway, span(fine, "child", child));
+    send(&gateway, ("/v1/logs", log));
+    stop(gateway);
+    assert!(received.try_recv().is_err(), "a stop decides nothing");
+
+    let gateway = start();
+    send(&gateway, span(failed, "root", r#""status": {"code": 2}"#));
+    let (mut names, mut records) = (Vec::new(), 0);
+    while names.len() < 2 || records < 1 {
+        let (first, body) = received.recv_timeout(Duration::from_secs(60)).unwrap();
+        if first.contains("/v1/logs") {
+            let request = ExportLogsServiceRequest::decode(&*body).unwrap();
+            records += request.resource_logs[0].scope_logs[0].log_records.len();
+            continue;
+        }
+        let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+        for span in request.resource_spans.iter().flat_map(|resource| &resource.scope_spans[0].spans) {
+            assert_eq!(span.attributes[0].key, "tailsampling.policy");
+            names.push(span.name.clone());
+        }
+    }
+    names.sort();
+    assert_eq!((names, records), (vec!["child".to_owned(), "root".to_owned()], 1));
+    send(&gateway, span(fine, "root", r#""status": {"code": 1}"#));
+    stop(gateway);
+    assert!(received.try_recv().is_err(), "the other trace is dropped, or waits for its decision");
 }

@@ -101,7 +101,7 @@ fn arrived(root: &Path) -> BTreeMap<usize, usize> {
 fn run_until_eof(root: &Path) -> String {
     let config = root.join("config.yaml");
     let outcome = watershed(&["run", "--until-eof", "--config", config.to_str().unwrap()]);
-    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{}", outcome.stderr);
     outcome.stderr
 }
 

@@ -18,7 +18,13 @@ const NOT_FOR_PROCESSORS: [&str; 8] =
     ["tokio", "async-trait", "hyper", "http", "reqwest", "rustls", "serde_yaml", "serde_json"];
 /// Only `config` reads YAML and the environment.
 const ONLY_FOR_CONFIG: [&str; 3] = ["serde_yaml", "saphyr-parser", "figment"];
-const COMPONENT_CRATES: [&str; 3] = ["receivers", "processors", "exporters"];
+/// The folders of components, and the file that lists those of a folder.
+const COMPONENTS: [(&str, &str); 4] = [
+    ("receivers/src", "receivers/src/lib.rs"),
+    ("processors/src", "processors/src/lib.rs"),
+    ("exporters/src", "exporters/src/lib.rs"),
+    ("src/extensions", "src/extensions.rs"),
+];
 const CODE_LINES_MAX: usize = 400;
 
 fn root() -> &'static Path {
@@ -98,19 +104,19 @@ fn crates_depend_one_way() {
 #[test]
 fn every_component_is_in_the_list_of_its_crate() {
     let mut complaints = Vec::new();
-    for folder in COMPONENT_CRATES {
-        let list = text(&format!("{folder}/src/lib.rs"));
-        let kind = folder.trim_end_matches('s');
+    for (folder, list_file) in COMPONENTS {
+        let list = text(list_file);
+        let kind = folder.trim_end_matches("/src").trim_start_matches("src/").trim_end_matches('s');
         let mut letters = kind.chars();
         let trait_name = format!("{}{}Config for", letters.next().unwrap().to_uppercase(), letters.as_str());
-        for path in files(&format!("{folder}/src")) {
+        for path in files(folder) {
             let text = text(&path);
             if !code(&text).any(|line| line.starts_with("impl ") && line.contains(&trait_name)) {
                 continue;
             }
             let module = Path::new(&path).file_stem().unwrap().to_str().unwrap();
             if !list.contains(&format!("{kind}::<{module}::Config>()")) {
-                complaints.push(format!("{path} is not in ALL of {folder}/src/lib.rs"));
+                complaints.push(format!("{path} is not in ALL of {list_file}"));
             }
             if !text.contains(&format!("const TYPE: &'static str = \"{module}\"")) {
                 complaints.push(format!("{path} is a component of another name than its file"));
@@ -123,8 +129,8 @@ fn every_component_is_in_the_list_of_its_crate() {
 #[test]
 fn a_component_uses_no_other_component() {
     let mut complaints = Vec::new();
-    for folder in COMPONENT_CRATES {
-        let paths = files(&format!("{folder}/src"));
+    for (folder, _) in COMPONENTS {
+        let paths = files(folder);
         let components: Vec<&str> = paths
             .iter()
             .filter(|path| {
@@ -133,10 +139,13 @@ fn a_component_uses_no_other_component() {
             .filter_map(|path| Path::new(path.as_str()).file_stem()?.to_str())
             .collect();
         for path in &paths {
-            let own = path.trim_start_matches(folder).trim_start_matches("/src/");
+            let own = path.trim_start_matches(folder).trim_start_matches('/');
+            let is_sibling = !own.contains('/');
             let own = own.split(['/', '.']).next().unwrap();
             for other in components.iter().filter(|other| **other != own) {
-                if code(&text(path)).any(|line| line.contains(&format!("crate::{other}::"))) {
+                let (whole, beside) = (format!("crate::{other}::"), format!("super::{other}::"));
+                let uses = |line: &str| line.contains(&whole) || (is_sibling && line.contains(&beside));
+                if code(&text(path)).any(uses) {
                     complaints.push(format!(
                         "{path} uses the component {other}; move what both need to a file of its own"
                     ));

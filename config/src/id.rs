@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use crate::suggest::suggest;
+use crate::types::text_type;
 
 /// The longest type, in characters.
 const TYPE_MAX: usize = 63;
@@ -52,6 +53,13 @@ impl FromStr for ComponentId {
         Ok(Self { kind: kind.to_owned(), name })
     }
 }
+
+text_type!(
+    ComponentId,
+    "string",
+    "^[A-Za-z][A-Za-z0-9_]*(/.+)?$",
+    "The id of a component: its type, or `type/name` where there are several of it."
+);
 
 /// The kind of telemetry that a pipeline carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -49,7 +49,7 @@ macro_rules! text_type {
         }
     };
 }
-use text_type;
+pub(crate) use text_type;
 
 /// Splits a number from the letters behind it.
 fn split_unit(text: &str) -> (&str, &str) {

@@ -2,11 +2,12 @@
 //!
 //! A component that can be examined has a function `check`, which takes its section and writes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use watershed_config::{ComponentId, ConfigErrors, Section};
-use watershed_pipeline::{Batch, Context, Exporter, ExporterConfig, Kind, Signal};
+use watershed_pipeline::{Batch, Context, Exporter, ExporterConfig, Extensions, Kind, Signal};
 
 /// How long an answer is waited for.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,13 +89,16 @@ pub(crate) fn own_settings(section: &Section) -> Section {
     section
 }
 
-/// Builds an exporter from its section, outside of any pipeline.
-pub(crate) fn build<C: ExporterConfig>(section: &Section) -> Result<C::Exporter, ConfigErrors> {
+/// Builds an exporter from its section, outside of any pipeline, with the extensions that it may name.
+pub(crate) fn build<C: ExporterConfig>(
+    section: &Section,
+    extensions: &Arc<Extensions>,
+) -> Result<C::Exporter, ConfigErrors> {
     let section = own_settings(section);
     let config: C = section.read()?;
     let id: Result<ComponentId, String> = section.id().parse();
     let id = id.map_err(|error| section.error_at("", error))?;
-    let built = config.build(&Context::detached(Kind::Exporter, id));
+    let built = config.build(&Context::detached(Kind::Exporter, id).with_extensions(Arc::clone(extensions)));
     built.map_err(|error| section.build_error(error).into())
 }
 

@@ -16,6 +16,15 @@
 //! missing, or that cannot hold what belongs there, is named in the error. A ClickHouse that is down at the start is no
 //! error: tables are looked at with the first batch.
 //!
+//! Columns of a table of your own are named by the names that they have in the Collector's tables; `null` leaves one out:
+//!
+//! ```yaml
+//! clickhouse:
+//!   endpoint: http://clickhouse:8123
+//!   logs_table_name: app_logs
+//!   columns: {logs: {Timestamp: ts, Body: message, ScopeSchemaUrl: null, ResourceSchemaUrl: null}}
+//! ```
+//!
 //! **Values** are those that the Collector writes: attributes as text, sorted by key; ids in hexadecimal; the time a log
 //! record was observed where it has none of its own. Two differences: the duration of a span that ends before it starts
 //! is 0, and a list or map with a number that JSON lacks is written with `null` in its place.
@@ -24,12 +33,20 @@
 //! `insert_deduplication_token`: the number that the sending queue gave the batch, which is kept on disk with it, or a
 //! checksum of the data where there is no such number. When an answer is lost and the batch is sent again, even after
 //! either side has crashed, a table with a deduplication window stores it once. Replicated tables have such a window, and
-//! so have tables created here; for others set `non_replicated_deduplication_window`. This holds for batches as the queue
-//! has them: with `sending_queue.batch` they are merged anew after a crash of this process, so that what was stored but
-//! not yet noted as such is stored once more. To merge batches and store them once, merge them before the queue, with
-//! the `batch` processor. Views behind a table are treated alike
-//! (`deduplicate_blocks_in_dependent_materialized_views`). With `async_insert`, which is off by default because batches
-//! are large already, ClickHouse gathers inserts itself and tokens have no effect.
+//! so have tables created here; for others set `non_replicated_deduplication_window`. Views behind a table are treated
+//! alike (`deduplicate_blocks_in_dependent_materialized_views`). With `async_insert`, which is off by default because
+//! batches are large already, ClickHouse gathers inserts itself and tokens have no effect.
+//!
+//! **Batches** are merged until they have 10,000 rows or the first has waited for a second, because each insert makes a
+//! part that ClickHouse has to merge; the files of the Collector have the `batch` processor for it. The queue on disk
+//! writes down what it merged before it is sent, so that the same rows go out under the same number after a crash.
+//! Other sizes: `sending_queue: {batch: {min_size: 50000, flush_timeout: 5s}}`; `min_size: 1` sends batches as they come.
+//!
+//! **A crash of ClickHouse** can leave a token in a table that is not replicated without the rows that belong to it. So
+//! when an attempt had no answer, and the server has started since, the rows are compared with those of the table after
+//! the next attempt, and those that are missing are stored. The user needs the right to read the table for it. It is done
+//! with a single server; a plain `Distributed` table in front is not looked through. ClickHouse syncs to disk late: what a
+//! power failure takes with it, no answer tells; set `fsync_after_insert` in the tables for that.
 //!
 //! **Errors.** Too many parts, memory or time limits, a table that is read only, a network that fails: tried again, on the
 //! next of several servers where that can help. An insert that spans too many partitions or is too large is halved.
@@ -49,6 +66,7 @@ mod body;
 mod columns;
 mod delivery;
 mod doctor;
+mod doubt;
 mod field;
 mod layout;
 mod map;
@@ -72,7 +90,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Period, Secret};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach};
+use watershed_pipeline::{
+    AuthSettings, Batch, BatchOptions, Context, ExportError, Exporter, ExporterConfig, Reach, Sizer,
+};
 
 pub use self::doctor::check;
 pub use self::measure::Encoder;
@@ -81,7 +101,7 @@ use self::address::Connection;
 use self::delivery::Delivery;
 use self::server::Servers;
 use self::tables::Naming;
-use crate::client::{self, Tls};
+use crate::client::{self, Credentials, Tls};
 
 /// Settings of the exporter.
 #[derive(Deserialize, JsonSchema)]
@@ -106,6 +126,9 @@ pub(crate) struct Config {
     /// Headers that are sent along, for proxies in between. Default none.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// Who we are, to proxies in between and to ClickHouse if there is no `username`: names an extension such as
+    /// `bearertokenauth` or `basicauth`. Default none.
+    auth: Option<AuthSettings>,
     /// How long rows are kept, in tables that are created here. Default 0: for ever.
     #[serde(default = "ttl")]
     ttl: Period,
@@ -131,6 +154,9 @@ pub(crate) struct Config {
     /// The tables for data points.
     #[serde(default)]
     metrics_tables: MetricsTables,
+    /// Other names of columns, for tables of your own.
+    #[serde(default)]
+    columns: Columns,
     /// What the names of the tables for data points begin with; `metrics_tables` says it better.
     #[serde(default)]
     metrics_table_name: String,
@@ -160,6 +186,22 @@ struct MetricsTables {
     /// Default `otel_metrics_exponential_histogram`.
     exponential_histogram: Named,
 }
+
+/// Names of columns by the names that they have in the Collector's tables, for instance `{Body: message}`. A column that
+/// is not named here has its usual name; one that is `null` is not written. A table with names here is not created.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Columns {
+    /// In the table for log records. Default none.
+    logs: Renamed,
+    /// In the table for spans. Default none.
+    traces: Renamed,
+    /// In all tables for data points. Default none.
+    metrics: Renamed,
+}
+
+/// From our name of a column to the table's.
+type Renamed = BTreeMap<String, Option<String>>;
 
 /// A table's name.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -221,15 +263,16 @@ impl ExporterConfig for Config {
     const TYPE: &'static str = "clickhouse";
     const SOURCE: &'static str = include_str!("clickhouse.rs");
     const REACH: Reach = Reach::Network { timeout: Duration::from_secs(30) };
+    const BATCH: Option<BatchOptions> = Some(BatchOptions {
+        flush_timeout: Period::seconds(1),
+        min_size: 10_000,
+        max_size: 0,
+        sizer: Some(Sizer::Items),
+    });
     type Exporter = ClickHouse;
 
-    fn build(&self, _cx: &Context) -> Result<ClickHouse, BuildError> {
-        self.exporter()
-    }
-}
-
-impl Config {
-    fn exporter(&self) -> Result<ClickHouse, BuildError> {
+    fn build(&self, cx: &Context) -> Result<ClickHouse, BuildError> {
+        let credentials = Credentials::new(self.auth.as_ref(), cx)?;
         let mut connection = Connection::new(&self.endpoint, &self.connection_params)?;
         if !self.username.is_empty() {
             connection.user = Some(self.username.clone());
@@ -248,10 +291,13 @@ impl Config {
         };
         let async_insert = self.async_insert.or(connection.async_insert).unwrap_or(false);
         let naming = self.naming(&connection.database);
-        let servers = Servers::new(connection, &self.tls, client::headers(&self.headers)?)?;
+        naming.check_columns()?;
+        let servers = Servers::new(connection, &self.tls, client::headers(&self.headers)?, credentials)?;
         Ok(ClickHouse(Delivery::new(servers, naming, self.create_schema, compression, async_insert)))
     }
+}
 
+impl Config {
     fn naming(&self, database: &str) -> Naming {
         let prefix =
             if self.metrics_table_name.is_empty() { "otel_metrics" } else { &self.metrics_table_name };
@@ -275,6 +321,7 @@ impl Config {
             engine: format!("{engine}({})", self.table_engine.params),
             ttl: self.ttl.duration(),
             json: self.json,
+            columns: [&self.columns.logs, &self.columns.traces, &self.columns.metrics].map(Clone::clone),
         }
     }
 }
@@ -289,9 +336,7 @@ impl Exporter for ClickHouse {
     }
 
     async fn flush(&self) -> Result<(), ExportError> {
-        if let Err(error) = self.0.servers().refresh() {
-            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
-        }
+        self.0.servers().refresh();
         Ok(())
     }
 }

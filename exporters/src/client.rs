@@ -10,13 +10,13 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use watershed_config::{BuildError, Secret, ServerUrl};
-use watershed_pipeline::ExportError;
+use watershed_pipeline::{AuthSettings, ClientAuthenticator, Context, ExportError};
 
 pub(crate) use answer::{Answer, BODY_SIZE_MAX, body_start, partial_success, quotable, retry_after};
 pub(crate) use compression::{Compression, CompressionParameters, Compressor};
@@ -58,9 +58,41 @@ pub(crate) enum Version {
     Two,
 }
 
+/// Who we are to a server: the extension that the block `auth` of an exporter names, if there is one.
+#[derive(Clone, Default)]
+pub(crate) struct Credentials(Option<Arc<dyn ClientAuthenticator>>);
+
+impl Credentials {
+    /// Finds the extension.
+    ///
+    /// # Errors
+    /// There is none of that name that is switched on and says who we are.
+    pub(crate) fn new(settings: Option<&AuthSettings>, cx: &Context) -> Result<Self, BuildError> {
+        settings.map(|settings| settings.client(cx, "auth")).transpose().map(Self)
+    }
+
+    /// Adds the header that says who we are; it wins over one of the settings.
+    ///
+    /// # Errors
+    /// The extension has no credentials now, or some that no header can hold.
+    pub(crate) fn add_to(&self, headers: &mut HeaderMap) -> Result<(), ExportError> {
+        let Some(authenticator) = &self.0 else { return Ok(()) };
+        let retry = |reason| ExportError::Retry { reason, after: None };
+        let (name, value) = authenticator.header().map_err(retry)?;
+        let name = HeaderName::try_from(name);
+        let (Ok(name), Ok(mut value)) = (name, HeaderValue::try_from(value.expose())) else {
+            return Err(retry("the credentials of `auth` cannot stand in a header".to_owned()));
+        };
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    }
+}
+
 /// An HTTP client whose certificates are read again from time to time.
 pub(crate) struct Client {
     options: Options,
+    credentials: Credentials,
     current: RwLock<reqwest::Client>,
     read_at: Mutex<Instant>,
 }
@@ -70,25 +102,34 @@ impl Client {
     ///
     /// # Errors
     /// Names the setting that is wrong.
-    pub(crate) fn new(options: Options) -> Result<Self, BuildError> {
+    pub(crate) fn new(options: Options, credentials: Credentials) -> Result<Self, BuildError> {
         let current = RwLock::new(options.client()?);
-        Ok(Self { options, current, read_at: Mutex::new(Instant::now()) })
+        Ok(Self { options, credentials, current, read_at: Mutex::new(Instant::now()) })
     }
 
-    /// Sends one request.
+    /// Who we are to the server.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Sends one request, with the header that says who we are.
     ///
     /// # Errors
     /// An attempt without an answer is always worth another.
-    pub(crate) async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, ExportError> {
+    pub(crate) async fn send(&self, mut request: reqwest::Request) -> Result<reqwest::Response, ExportError> {
+        self.credentials.add_to(request.headers_mut())?;
         let client = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         client.execute(request).await.map_err(transport_error)
     }
 
-    /// Reads the certificates again if it is time to.
-    ///
-    /// # Errors
-    /// Says which file is wrong; the client goes on with what it has.
-    pub(crate) fn refresh(&self) -> Result<(), BuildError> {
+    /// Reads the certificates again if it is time to. If they are wrong then, the client goes on with what it has.
+    pub(crate) fn refresh(&self) {
+        if let Err(error) = self.try_refresh() {
+            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
+        }
+    }
+
+    fn try_refresh(&self) -> Result<(), BuildError> {
         let Some(interval) = self.options.tls.reload_interval() else { return Ok(()) };
         {
             let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,16 +259,16 @@ mod tests {
             ping: None,
             pings_idle: false,
         };
-        assert!(Client::new(options.clone()).is_err());
+        assert!(Client::new(options.clone(), Credentials::default()).is_err());
         std::fs::write(&file, own.cert.pem()).unwrap();
-        let client = Client::new(options).unwrap();
-        assert_eq!(client.refresh(), Ok(()));
+        let client = Client::new(options, Credentials::default()).unwrap();
+        assert_eq!(client.try_refresh(), Ok(()));
         std::fs::write(&file, "torn").unwrap();
         assert_eq!(
-            client.refresh().unwrap_err().to_string(),
+            client.try_refresh().unwrap_err().to_string(),
             "tls.ca_file: holds no certificate in PEM form"
         );
         std::fs::write(&file, own.cert.pem()).unwrap();
-        assert_eq!(client.refresh(), Ok(()));
+        assert_eq!(client.try_refresh(), Ok(()));
     }
 }

@@ -25,7 +25,7 @@ mod value;
 use watershed_pipeline::json_text::{push_hex, push_json_string};
 use watershed_pipeline::{Attributes, Record, Value};
 
-use crate::calendar::Moment;
+use watershed_pipeline::calendar::Moment;
 
 pub(crate) use metadata::{duration_ms, span_kind, status_name};
 use value::push_str;

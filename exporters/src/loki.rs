@@ -62,9 +62,13 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, Secret, ServerUrl};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal, StartError};
+use watershed_pipeline::{
+    AuthSettings, Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal, StartError,
+};
 
-use crate::client::{self, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version};
+use crate::client::{
+    self, Client, Compression, CompressionParameters, Compressor, Credentials, Options, Tls, Version,
+};
 use encode::{Encoder, Oversize};
 use labels::LabelRules;
 use limits::LimitSettings;
@@ -123,6 +127,9 @@ pub(crate) struct Config {
     /// Further headers of each request.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// Who we are to the server, instead of `username` and `bearer_token`: names an extension such as
+    /// `bearertokenauth` or `basicauth`. Default none.
+    auth: Option<AuthSettings>,
     /// Certificates and keys. An address without `http://` is spoken to with TLS unless `insecure` is set.
     #[serde(default)]
     tls: Tls,
@@ -167,7 +174,8 @@ impl ExporterConfig for Config {
         let limits = self.limits.limits()?;
         let compressor = Compressor::new(Compression::Gzip, CompressionParameters::default())?;
         let url = self.url()?;
-        let client = Client::new(self.options(url.scheme() == "https"))?;
+        let credentials = Credentials::new(self.auth.as_ref(), cx)?;
+        let client = Client::new(self.options(url.scheme() == "https"), credentials)?;
         let encoding = if self.protocol == Protocol::Otlp { compressor.encoding() } else { None };
         let headers = self.all_headers()?;
         let sender = Sender::new(client, url, headers, encoding, self.tenant.varies(), Counters::new(cx));
@@ -244,6 +252,10 @@ impl Config {
     }
 
     fn authorization(&self) -> Result<Option<HeaderValue>, BuildError> {
+        if self.auth.is_some() && (self.username.is_some() || self.bearer_token.is_some()) {
+            let problem = "stands beside `username` or `bearer_token`; a request has one of them";
+            return Err(BuildError::at("auth", problem));
+        }
         let (path, text) = match (&self.username, &self.password, &self.bearer_token) {
             (None, None, None) => return Ok(None),
             (None, None, Some(token)) => ("bearer_token", format!("Bearer {}", token.expose())),

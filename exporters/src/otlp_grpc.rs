@@ -23,6 +23,7 @@ mod answer;
 mod frame;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,12 +34,16 @@ use reqwest::{Request, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, ConfigErrors, Period, Secret, Section, ServerUrl};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
+use watershed_pipeline::{
+    AuthSettings, Batch, Context, ExportError, Exporter, ExporterConfig, Extensions, Reach, Signal,
+};
 
 use self::answer::Outcome;
 use self::frame::Frame;
 use crate::check::{self, Report};
-use crate::client::{self, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version};
+use crate::client::{
+    self, Client, Compression, CompressionParameters, Compressor, Credentials, Options, Tls, Version,
+};
 
 /// Settings of the exporter.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -49,6 +54,8 @@ pub(crate) struct Config {
     /// Metadata that is sent along, such as `authorization`. Default none.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// Who we are to the server: names an extension such as `bearertokenauth` or `basicauth`. Default none.
+    auth: Option<AuthSettings>,
     /// How messages are made smaller: `gzip`, `zstd`, `deflate` or `none`. Default `gzip`.
     #[serde(default)]
     compression: Compression,
@@ -93,12 +100,17 @@ impl Default for KeepAlive {
     }
 }
 
-/// Sends an empty request for each of these signals, given the section of an exporter.
+/// Sends an empty request for each of these signals, given the section of an exporter and the extensions that it may
+/// name.
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section, signals: &[Signal]) -> Result<Report, ConfigErrors> {
-    let exporter = check::build::<Config>(section)?;
+pub async fn check(
+    section: &Section,
+    signals: &[Signal],
+    extensions: &Arc<Extensions>,
+) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section, extensions)?;
     let server = |signal| (exporter.base.to_string(), signal);
     Ok(check::send_nothing(&exporter, signals.iter().copied().map(server)).await)
 }
@@ -110,7 +122,7 @@ impl ExporterConfig for Config {
     const REACH: Reach = Reach::Network { timeout: Duration::from_secs(5) };
     type Exporter = OtlpGrpc;
 
-    fn build(&self, _cx: &Context) -> Result<OtlpGrpc, BuildError> {
+    fn build(&self, cx: &Context) -> Result<OtlpGrpc, BuildError> {
         if !self.endpoint.path().is_empty() {
             let message = format!("`{}` has a path; gRPC knows only host and port", self.endpoint);
             return Err(BuildError::at("endpoint", message));
@@ -118,7 +130,7 @@ impl ExporterConfig for Config {
         let base = Url::parse(&self.endpoint.with_scheme(self.tls.is_on()))
             .map_err(|error| BuildError::at("endpoint", format!("is no address: {error}")))?;
         let keepalive = self.keepalive;
-        let client = Client::new(Options {
+        let options = Options {
             tls: self.tls.clone(),
             is_secure: base.scheme() == "https",
             version: Version::Two,
@@ -128,7 +140,8 @@ impl ExporterConfig for Config {
             ping: (!keepalive.time.is_zero())
                 .then(|| (keepalive.time.duration(), keepalive.timeout.duration())),
             pings_idle: keepalive.permit_without_stream,
-        })?;
+        };
+        let client = Client::new(options, Credentials::new(self.auth.as_ref(), cx)?)?;
         let headers = client::headers(&self.headers)?;
         let compressor = Compressor::new(self.compression, self.compression_params)?;
         Ok(OtlpGrpc { client, base, headers, compressor })
@@ -161,9 +174,7 @@ impl Exporter for OtlpGrpc {
     }
 
     async fn flush(&self) -> Result<(), ExportError> {
-        if let Err(error) = self.client.refresh() {
-            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
-        }
+        self.client.refresh();
         Ok(())
     }
 }

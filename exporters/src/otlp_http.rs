@@ -18,6 +18,7 @@
 //! (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) is used unless `proxy_url` names one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -28,11 +29,13 @@ use reqwest::{Request, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, ConfigErrors, Period, Secret, Section, ServerUrl};
-use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Reach, Signal};
+use watershed_pipeline::{
+    AuthSettings, Batch, Context, ExportError, Exporter, ExporterConfig, Extensions, Reach, Signal,
+};
 
 use crate::check::{self, Report};
 use crate::client::{
-    self, Answer, Client, Compression, CompressionParameters, Compressor, Options, Tls, Version,
+    self, Answer, Client, Compression, CompressionParameters, Compressor, Credentials, Options, Tls, Version,
 };
 use crate::otlp_json;
 
@@ -51,6 +54,8 @@ pub(crate) struct Config {
     /// Headers that are sent along, such as `authorization`. Default none.
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
+    /// Who we are to the server: names an extension such as `bearertokenauth` or `basicauth`. Default none.
+    auth: Option<AuthSettings>,
     /// How bodies are made smaller: `gzip`, `zstd`, `deflate` or `none`. Default `gzip`.
     #[serde(default)]
     compression: Compression,
@@ -117,12 +122,17 @@ fn force_attempt_http2() -> bool {
     true
 }
 
-/// Sends an empty request for each of these signals, given the section of an exporter.
+/// Sends an empty request for each of these signals, given the section of an exporter and the extensions that it may
+/// name.
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section, signals: &[Signal]) -> Result<Report, ConfigErrors> {
-    let exporter = check::build::<Config>(section)?;
+pub async fn check(
+    section: &Section,
+    signals: &[Signal],
+    extensions: &Arc<Extensions>,
+) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section, extensions)?;
     let server = |(signal, url): (Signal, &Option<Url>)| {
         let url = url.as_ref().map_or_else(|| "no address".to_owned(), Url::to_string);
         signals.contains(&signal).then_some((url, signal))
@@ -138,11 +148,11 @@ impl ExporterConfig for Config {
     const REACH: Reach = Reach::Network { timeout: Duration::from_secs(30) };
     type Exporter = OtlpHttp;
 
-    fn build(&self, _cx: &Context) -> Result<OtlpHttp, BuildError> {
+    fn build(&self, cx: &Context) -> Result<OtlpHttp, BuildError> {
         let addresses = self.addresses()?;
         let is_secure = addresses.iter().flatten().any(|url| url.scheme() == "https");
         Ok(OtlpHttp {
-            client: Client::new(self.options(is_secure))?,
+            client: Client::new(self.options(is_secure), Credentials::new(self.auth.as_ref(), cx)?)?,
             addresses,
             headers: client::headers(&self.headers)?,
             compressor: Compressor::new(self.compression, self.compression_params)?,
@@ -250,9 +260,7 @@ impl Exporter for OtlpHttp {
     }
 
     async fn flush(&self) -> Result<(), ExportError> {
-        if let Err(error) = self.client.refresh() {
-            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
-        }
+        self.client.refresh();
         Ok(())
     }
 }
@@ -313,6 +321,7 @@ mod tests {
         ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
     };
     use prost::Message as _;
+    use watershed_pipeline::{ClientAuthenticator, Extension};
 
     fn build(yaml: &str) -> Result<OtlpHttp, String> {
         let section = Section::from_text("otlp_http", yaml).unwrap();
@@ -411,6 +420,28 @@ mod tests {
             after: Some(Duration::from_secs(3)),
         };
         assert_eq!(exporter.export(&testing::logs(2)).await, Err(expected));
+    }
+
+    #[tokio::test]
+    async fn the_extension_says_who_we_are() {
+        struct Badge;
+        impl ClientAuthenticator for Badge {
+            fn header(&self) -> Result<(String, Secret), String> {
+                Ok(("authorization".to_owned(), Secret::new("Bearer hunter2")))
+            }
+        }
+        let extension = Extension::new().with_client_authenticator(Arc::new(Badge));
+        let extensions = Extensions::default().with("badge".parse().unwrap(), extension);
+        let cx = testing::context("otlp_http").with_extensions(Arc::new(extensions));
+        let mut server = testing::server(Reply::ok(Bytes::new())).await;
+        let yaml = format!("{{endpoint: '{}', auth: {{authenticator: badge}}}}", server.url());
+        let config: Config = Section::from_text("otlp_http", &yaml).unwrap().read().unwrap();
+        ExporterConfig::build(&config, &cx).unwrap().export(&testing::logs(1)).await.unwrap();
+        assert_eq!(server.received().await.header("authorization"), "Bearer hunter2");
+        assert_eq!(
+            build(&yaml).err().unwrap(),
+            "auth.authenticator: the extension `badge` is not configured; add one under `extensions`"
+        );
     }
 
     #[tokio::test]

@@ -5,7 +5,8 @@
 //! shared is copied by the first write to it.
 //!
 //! Read in this order: `part` and `rows`, `buffer` and `attributes` (what they point to), `record`, `log`,
-//! `span` and `points` (reading), `edit` and `texts` (changing), `builder` and `lines` (making new ones).
+//! `span` and `points` (reading), `edit` and `texts` (changing), `merge` (joining and taking apart), `builder` and
+//! `lines` (making new ones).
 
 mod attributes;
 mod buffer;
@@ -15,6 +16,7 @@ mod id;
 mod lines;
 mod literal;
 mod log;
+mod merge;
 mod metrics;
 mod part;
 mod points;
@@ -50,8 +52,8 @@ pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
 use crate::budget::Reservation;
 use crate::component::Refusal;
 use crate::metadata::Metadata;
-use crate::otlp::{DecodeError, decode, encode};
-use crate::receipt::Receipt;
+use crate::otlp::{DecodeError, decode, encode, encode_chosen};
+use crate::receipt::{Fate, Receipt};
 
 /// The kind of telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,13 +105,14 @@ pub struct Batch {
     receipts: Vec<Receipt>,
     metadata: Option<Arc<Metadata>>,
     id: u128,
+    sent_before: bool,
 }
 
 impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(signal: Signal) -> Self {
-        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None, id: 0 }
+        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None, id: 0, sent_before: false }
     }
 
     /// Decodes an OTLP request message (`Export…ServiceRequest`) in protobuf.
@@ -146,7 +149,7 @@ impl Batch {
     pub(crate) fn from_part(part: Part) -> Self {
         let signal = part.signal();
         let parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
-        Self { signal, parts, receipts: Vec::new(), metadata: None, id: 0 }
+        Self { signal, parts, receipts: Vec::new(), metadata: None, id: 0, sent_before: false }
     }
 
     /// The batch as an OTLP request message in protobuf. What nobody changed is copied as it was received,
@@ -154,6 +157,15 @@ impl Batch {
     #[must_use]
     pub fn to_otlp(&self) -> bytes::Bytes {
         encode(self.parts.iter().map(Arc::as_ref))
+    }
+
+    /// The records at these positions, in ascending order, as an OTLP request message of their own, in a buffer of
+    /// exactly its size. For processors that keep a few records of a request for long.
+    ///
+    /// Several such messages behind one another are one message with all their records.
+    #[must_use]
+    pub fn to_otlp_of(&self, positions: &[usize]) -> bytes::Bytes {
+        encode_chosen(self.parts.iter().map(Arc::as_ref), positions)
     }
 
     /// The signal.
@@ -191,6 +203,16 @@ impl Batch {
 
     pub(crate) fn set_id(&mut self, id: u128) {
         self.id = id;
+    }
+
+    /// Whether an earlier run of the process may have sent the batch under this id, and died before the answer.
+    #[must_use]
+    pub fn may_have_been_sent(&self) -> bool {
+        self.sent_before
+    }
+
+    pub(crate) fn set_sent_before(&mut self) {
+        self.sent_before = true;
     }
 
     /// What the sender's connection said about itself, if the receiver was asked to keep it.
@@ -282,104 +304,11 @@ impl Batch {
         }
     }
 
-    /// Keeps the records for which `keep` says so, in order.
-    ///
-    /// ```
-    /// # use watershed_pipeline::{Batch, Signal};
-    /// # let mut batch = Batch::builder(Signal::Logs).record(|log| log.set_severity_number(5)).build();
-    /// batch.retain(|record| record.log().is_some_and(|log| log.severity_number() >= 9));
-    /// assert!(batch.is_empty());
-    /// ```
-    pub fn retain(&mut self, mut keep: impl FnMut(Record<'_>) -> bool) {
+    /// Has all that is left written record by record, also where nothing was taken away.
+    #[cfg(test)]
+    pub(crate) fn forget_message(&mut self) {
         for part in &mut self.parts {
-            let wanted: Vec<bool> = (0..part.len()).map(|row| keep(Record { part, row })).collect();
-            if wanted.iter().all(|keep| *keep) {
-                continue;
-            }
-            let mut wanted = wanted.into_iter();
-            Arc::make_mut(part).retain(|_, _| wanted.next().unwrap_or(true));
-        }
-        self.parts.retain(|part| part.len() > 0);
-    }
-
-    /// Keeps the span events for which `keep` says so, in order; the spans stay. Says how many events went.
-    pub fn retain_events(&mut self, mut keep: impl FnMut(Record<'_>, SpanEvent<'_>) -> bool) -> usize {
-        let mut dropped = 0;
-        for part in &mut self.parts {
-            let records = (0..part.len()).map(|row| Record { part, row });
-            let spans = records.filter_map(|record| Some((record, record.span()?)));
-            let events = spans.flat_map(|(record, span)| span.events().map(move |event| (record, event)));
-            let wanted: Vec<bool> = events.map(|(record, event)| keep(record, event)).collect();
-            let unwanted = wanted.iter().filter(|wanted| !**wanted).count();
-            if unwanted > 0 {
-                let mut wanted = wanted.into_iter();
-                part::retain_events(Arc::make_mut(part), || wanted.next().unwrap_or(true));
-            }
-            dropped += unwanted;
-        }
-        dropped
-    }
-
-    /// Adds another batch's records behind one's own, without copying either.
-    ///
-    /// # Panics
-    /// Never; a batch of another signal is a mistake of the caller that debug builds assert.
-    pub fn append(&mut self, mut other: Self) {
-        debug_assert_eq!(self.signal, other.signal, "batches of different signals can't be merged");
-        let is_empty = self.is_empty();
-        self.id = if is_empty { other.id } else { id::derived(self.id, other.id) };
-        self.parts.append(&mut other.parts);
-        self.receipts.append(&mut other.receipts);
-    }
-
-    /// Splits off the records after the first `count`, if there are more.
-    #[must_use]
-    pub fn split_off(&mut self, count: usize) -> Option<Self> {
-        if self.len() <= count {
-            return None;
-        }
-        let mut rest = self.clone();
-        let mut position = 0;
-        rest.retain(|_| {
-            position += 1;
-            position > count
-        });
-        let mut position = 0;
-        self.retain(|_| {
-            position += 1;
-            position <= count
-        });
-        rest.id = id::derived(self.id, count as u128 * 2 + 1);
-        self.id = id::derived(self.id, count as u128 * 2);
-        Some(rest)
-    }
-
-    /// Splits the records by a number below `count` that `choose` gives each; empty batches are left out.
-    #[must_use]
-    pub fn partition(self, count: usize, choose: impl Fn(Record<'_>) -> usize) -> Vec<(usize, Self)> {
-        let chosen: Vec<usize> = self.records().map(&choose).collect();
-        let Some(first) = chosen.first().copied() else { return Vec::new() };
-        if chosen.iter().all(|number| *number == first) {
-            return vec![(first, self)];
-        }
-        let one = |number: usize| {
-            let mut part = self.clone();
-            let mut numbers = chosen.iter();
-            part.retain(|_| numbers.next() == Some(&number));
-            part.id = id::derived(self.id, number as u128);
-            (!part.is_empty()).then_some((number, part))
-        };
-        (0..count).filter_map(one).collect()
-    }
-
-    /// Copies the records into buffers of their own, when what is left is a small part of what was received.
-    ///
-    /// A processor that keeps records for long calls this, so that a few of them do not hold a large request.
-    pub fn compact(&mut self) {
-        let message = self.to_otlp();
-        let large = message.len().saturating_mul(2) < self.memory_size();
-        if large && let Ok(part) = decode(self.signal, message) {
-            self.parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
+            Arc::make_mut(part).pristine = false;
         }
     }
 
@@ -403,6 +332,12 @@ impl Batch {
     /// The receipts, for whoever has to answer after the batch is gone from its hands.
     pub(crate) fn receipts(&self) -> Vec<Receipt> {
         self.receipts.clone()
+    }
+
+    /// What becomes of the requests that the batch came from.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        Fate::of(&self.receipts)
     }
 
     /// Takes over responsibility from the senders: they are answered as soon as nobody else holds their receipts.

@@ -22,6 +22,8 @@ struct Limits {
 pub struct Reservation {
     budget: Budget,
     bytes: usize,
+    /// What is kept as long as this one.
+    _origin: Option<Arc<Self>>,
 }
 
 /// There is no room for the bytes asked for.
@@ -62,7 +64,7 @@ impl Budget {
     /// even when nothing else is in flight.
     pub fn admit(&self, bytes: usize) -> Result<Reservation, BudgetExceeded> {
         self.take(bytes, self.0.soft.load(Ordering::Relaxed))?;
-        Ok(Reservation { budget: self.clone(), bytes })
+        Ok(Reservation { budget: self.clone(), bytes, _origin: None })
     }
 
     /// Bytes taken at this moment.
@@ -106,6 +108,15 @@ impl Reservation {
         Ok(())
     }
 
+    /// Counts a copy that takes so many bytes beside what it shares with what this reservation is for, which stays
+    /// counted as well. It is not refused: the copy is made in the middle of work that was admitted. But what
+    /// comes next is, while the limit is passed.
+    #[must_use]
+    pub(crate) fn for_copy(self: &Arc<Self>, bytes: usize) -> Self {
+        self.budget.0.used.fetch_add(bytes, Ordering::Relaxed);
+        Self { budget: self.budget.clone(), bytes, _origin: Some(Arc::clone(self)) }
+    }
+
     /// Bytes reserved.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -134,6 +145,19 @@ mod tests {
         first.resize(10).unwrap();
         assert_eq!(budget.used(), 10);
         drop(first);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_copy_is_counted_beyond_the_limit_and_keeps_what_it_was_made_from() {
+        let budget = Budget::new(100, 100);
+        let first = Arc::new(budget.admit(80).unwrap());
+        let copy = first.for_copy(60);
+        assert_eq!(budget.used(), 140);
+        assert!(budget.admit(1).is_err());
+        drop(first);
+        assert_eq!(budget.used(), 140);
+        drop(copy);
         assert_eq!(budget.used(), 0);
     }
 }

@@ -15,8 +15,11 @@ use watershed_config::BuildError;
 
 use crate::batch::{Batch, Record};
 use crate::context::Context;
+use crate::delivery::BatchOptions;
 use crate::outlet::Outlet;
+use crate::receipt::Receipt;
 use crate::shutdown::Shutdown;
+use crate::storage;
 
 /// Takes telemetry in from outside and hands it to an [`Outlet`].
 ///
@@ -53,8 +56,8 @@ pub trait Receiver: Send + 'static {
 /// Changes, drops or holds what passes. Synchronous: no task, no clock, no I/O; time is an argument.
 ///
 /// The engine counts around every call, per processor and signal:
-/// `incoming + added = outgoing + dropped + merged + refused + held`. What a call took and neither passed on nor
-/// holds is dropped, unless [`Out::merged`] says that it went into other items; what is passed on beyond what
+/// `incoming + resumed + added = outgoing + dropped + merged + refused + suspended + held`. What a call took and
+/// neither passed on nor holds is dropped, unless [`Out::merged`] says that it went into other items; what is passed on beyond what
 /// was taken is added. So a processor has only [`Self::held`] to tell the truth about. A processor that panics
 /// stops the process.
 pub trait Processor: Send + 'static {
@@ -75,6 +78,60 @@ pub trait Processor: Send + 'static {
     /// Items held at this moment, for the conservation of counts.
     fn held(&self) -> usize {
         0
+    }
+
+    /// The process stops and what is held need not end with it: hands over what the next instance is to go on with.
+    /// What is not handed over is asked for by [`Self::drain`] right after. Called only where there is a place to keep it.
+    fn suspend(&mut self, _kept: &mut Suspended) {}
+
+    /// Takes up what an instance before remembered, before any data comes. Batches that were handed over come through
+    /// [`Self::process`], each key in its lane. There may be other lanes than before: each gets the memory of all, and
+    /// takes from it what it can use; bytes of an older version, or of other settings, must do no harm.
+    fn resume(&mut self, _memory: &[u8]) {}
+}
+
+/// What a processor hands over at a stop, for the instance that takes its place.
+///
+/// The engine writes it to disk. A crash after the next start loses what a processor holds without its senders' receipts,
+/// as it would have before.
+#[derive(Default)]
+pub struct Suspended {
+    pub(crate) memory: Vec<Vec<u8>>,
+    pub(crate) batches: Vec<(storage::Record, Vec<Receipt>)>,
+}
+
+impl Suspended {
+    /// Hands over a batch. It will be processed again after the start; its senders are answered once it is on disk.
+    pub fn hold(&mut self, batch: &Batch) {
+        if !batch.is_empty() {
+            self.batches.push((storage::to_record(batch, None, storage::Encoding::Plain), batch.receipts()));
+        }
+    }
+
+    /// Hands over what is remembered beside batches, in a form of the processor's own.
+    pub fn remember(&mut self, memory: Vec<u8>) {
+        self.memory.push(memory);
+    }
+
+    /// Items handed over so far.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.batches.iter().map(|(record, _)| record.items as usize).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.memory.is_empty() && self.batches.is_empty()
+    }
+
+    /// The batches as they were handed over, for an instance that goes on at once.
+    pub(crate) fn into_batches(self) -> Vec<Batch> {
+        // They were batches a moment ago, so that none of them can't be read.
+        let back = |(record, receipts): (storage::Record, Vec<Receipt>)| {
+            let mut batch = storage::to_batch(&record).ok()?;
+            receipts.into_iter().for_each(|receipt| batch.add_receipt(receipt));
+            Some(batch)
+        };
+        self.batches.into_iter().filter_map(back).collect()
     }
 }
 
@@ -134,6 +191,9 @@ pub trait ProcessorConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static
     const ALIASES: &'static [&'static str] = &[];
     /// The text of the component's source file, whose module comment is its page in the manual.
     const SOURCE: &'static str;
+    /// Whether it drops telemetry that no setting names record by record: samples, limits a rate, removes duplicates.
+    /// A pipeline with `audit` in its name refuses such a processor.
+    const LOSSY: bool = false;
     /// What `build` returns.
     type Processor: Processor;
 
@@ -159,6 +219,9 @@ pub trait ExporterConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static 
     const SOURCE: &'static str;
     /// Whether batches leave the machine or stay: the default of the sending queue and of the timeout.
     const REACH: Reach;
+    /// The default of `sending_queue.batch`, for far ends that suffer from small batches. It does not apply where the
+    /// sender waits for the far end.
+    const BATCH: Option<BatchOptions> = None;
     /// What `build` returns.
     type Exporter: Exporter;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use watershed_config::ComponentId;
 
 use crate::budget::Budget;
+use crate::extension::Extensions;
 use crate::telemetry::{Counter, Gauge, Kind, Telemetry, Unit};
 
 /// All that a component gets when it is built. There are no statics: whatever is shared comes through here.
@@ -20,7 +21,7 @@ pub struct Context {
 }
 
 /// Things opened once and shared by type: a store, a table of names.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Shared(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
 impl Shared {
@@ -47,6 +48,15 @@ impl Context {
     #[must_use]
     pub fn detached(kind: Kind, id: ComponentId) -> Self {
         Self::new(kind, id, Telemetry::new(), Budget::new(1 << 30, 1 << 30), Arc::default())
+    }
+
+    /// The same with the extensions of a configuration, for the examination of one component.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Arc<Extensions>) -> Self {
+        let mut shared = Shared::clone(&self.shared);
+        shared.insert(extensions);
+        self.shared = Arc::new(shared);
+        self
     }
 
     /// The component's id as configured, for instance `otlp/edge`.
@@ -79,6 +89,12 @@ impl Context {
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// The extensions of the configuration, which the settings of components name by id.
+    #[must_use]
+    pub fn extensions(&self) -> Arc<Extensions> {
+        self.shared().unwrap_or_default()
     }
 
     /// A thing that the program opened once and shares by type.

@@ -2,13 +2,14 @@
 //!
 //! There is one delivery per exporter and signal. Without a queue a batch is exported while its sender waits;
 //! with one, the queue takes responsibility and consumers export. Read in this order: `settings` (the options),
-//! `ledger` (what becomes of items), `queue`, `batcher`, `retry`.
+//! `ledger` (what becomes of items), `queue`, `batcher`, `reunion`, `retry`.
 
 mod batcher;
 mod durable;
 mod ledger;
 mod queue;
 mod retry;
+mod reunion;
 mod settings;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,9 @@ use tracing::Instrument;
 
 pub use ledger::DropReason;
 pub(crate) use ledger::{Ledger, Load};
-pub use settings::{BatchOptions, DeliveryOptions, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer};
+pub use settings::{
+    BatchOptions, DeliveryOptions, FsyncPolicy, QueueCompression, RetryOnFailure, SendingQueue, Sizer,
+};
 pub(crate) use settings::{DeliverySettings, Storage};
 
 use crate::batch::{Batch, Signal};

@@ -1,9 +1,11 @@
 //! Runs a graph: start and stop order, timers, consumers, and what the stop could not deliver.
 //!
-//! Start: exporters and their queues, then every port is bound, then receivers run. Stop: receivers are told, processors give
-//! out what they hold from upstream to downstream, queues empty, exporters flush; all within one deadline. This
-//! is the only file that starts tasks.
+//! Start: exporters and their queues, then every port is bound, processors take up what they held before, then receivers
+//! run. Stop: receivers are told, processors give out what they hold from upstream to downstream or leave it on disk for
+//! the next start, queues empty, exporters flush; all within one deadline. This file and `resume` are the only ones
+//! that start tasks.
 
+mod resume;
 mod summary;
 
 use std::future::{Future, pending};
@@ -12,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 pub use summary::{Dropped, EngineError, Summary, Totals};
@@ -20,10 +22,11 @@ pub use summary::{Dropped, EngineError, Summary, Totals};
 use crate::component::{ExportError, Exporter, Receiver};
 use crate::delivery::{Complaints, Delivery};
 use crate::graph::Graph;
-use crate::lanes::{Pipeline, Sweep, submit};
+use crate::lanes::{Loads, Pipeline, Sweep, submit};
 use crate::lifecycle::{Lifecycle, Phase, guard_future};
 use crate::outlet::Outlet;
 use crate::shutdown::{ShutdownTrigger, shutdown};
+use crate::vault::Vault;
 
 /// How often exporters are asked to write out what they buffer.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,6 +55,7 @@ pub struct Running {
     timers: JoinSet<()>,
     consumers: JoinSet<()>,
     flushers: JoinSet<()>,
+    resumptions: JoinSet<()>,
 }
 
 /// Runs a graph until `stop`, and then until everything is delivered or the deadline has passed.
@@ -102,8 +106,10 @@ impl Engine {
             timers: JoinSet::new(),
             consumers: JoinSet::new(),
             flushers: JoinSet::new(),
+            resumptions: JoinSet::new(),
         };
         running.spawn_helpers();
+        running.resume().await;
         for (id, receiver, outlet) in receivers {
             let lifecycle = running.graph.lifecycle.clone();
             let tasks = if receiver.is_finite() { &mut running.finite } else { &mut running.receivers };
@@ -210,9 +216,10 @@ impl Running {
         lifecycle.enter(Phase::Draining);
         within(&lifecycle, deadline, join(&mut self.timers)).await;
         self.timers.shutdown().await;
+        within(&lifecycle, deadline, join(&mut self.resumptions)).await;
+        self.resumptions.shutdown().await;
         for pipeline in &self.graph.pipelines {
-            let mut loads = Vec::new();
-            pipeline.sweep(Sweep::Drain, Instant::now().into_std(), &mut loads);
+            let loads = give_out(pipeline, self.graph.vault.as_ref()).await;
             if within(&lifecycle, deadline, submit(loads)).await.is_none() {
                 tracing::warn!(pipeline = pipeline.name, "could not deliver in time what processors held");
             }
@@ -230,6 +237,22 @@ impl Running {
             last_flush(id, &**exporter, deadline, &lifecycle).await;
         }
     }
+}
+
+/// Has processors give out what they hold, or hand it over to the vault if there is one.
+async fn give_out(pipeline: &Arc<Pipeline>, vault: Option<&Arc<Vault>>) -> Loads {
+    let now = Instant::now().into_std();
+    let (own, vault) = (Arc::clone(pipeline), vault.cloned());
+    let given = spawn_blocking(move || {
+        let mut loads = Loads::new();
+        match vault {
+            Some(vault) => own.suspend(&vault, now, &mut loads),
+            None => own.sweep(Sweep::Drain, now, &mut loads),
+        }
+        loads
+    });
+    // Panics of components are caught where they happen.
+    given.await.unwrap_or_default()
 }
 
 /// Lets an exporter write out what it buffers. What it can't is lost, although it counts as sent: that is a failure.
@@ -258,12 +281,10 @@ async fn join(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Has processors give out what they hold, from upstream to downstream.
+/// Has processors give out what they hold, from upstream to downstream: nothing more is to come that they could wait for.
 async fn drain_processors(graph: &Graph) {
     for pipeline in &graph.pipelines {
-        let mut loads = Vec::new();
-        pipeline.sweep(Sweep::Drain, Instant::now().into_std(), &mut loads);
-        submit(loads).await;
+        submit(give_out(pipeline, None).await).await;
     }
 }
 

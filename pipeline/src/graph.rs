@@ -1,11 +1,13 @@
 //! From a checked document and the known components to a graph that can run, or to all mistakes at once.
 //!
 //! Building binds nothing and connects to nothing. Every configured component is parsed and built, also those that
-//! no pipeline uses, so that a mistake shows before it matters. Read on in `parts` (settings become components),
+//! no pipeline uses, so that a mistake shows before it matters. Read on in `extensions`, `parts` (settings become components),
 //! `topology` (who feeds whom), `assembly` (pipelines with their lanes) and `diagram`.
 
 mod assembly;
+mod audit;
 mod diagram;
+mod extensions;
 mod parts;
 mod topology;
 
@@ -23,12 +25,14 @@ use crate::budget::Budget;
 use crate::component::{Exporter, Receiver, Refusal};
 use crate::context::{Context, Shared};
 use crate::delivery::Delivery;
+use crate::extension::Extensions;
 use crate::lanes::{Pipeline, submit};
 use crate::lifecycle::Lifecycle;
 use crate::outlet::{Outlet, Target};
 use crate::receipt::receipt;
 use crate::registry::Registry;
 use crate::telemetry::{Kind, Telemetry};
+use crate::vault::Vault;
 
 /// What a graph is built in: everything that does not come from the configuration's components.
 #[derive(Clone)]
@@ -43,7 +47,8 @@ pub struct Environment {
     pub lanes: NonZeroUsize,
     /// How long a stop may take. What is not delivered by then is counted and left.
     pub shutdown_timeout: Duration,
-    /// Where queues are kept on disk. Without it they are in memory unless a configuration insists.
+    /// Where queues, and what processors hold at a stop, are kept on disk. Without it queues are in memory unless a
+    /// configuration insists, and processors give out what they hold.
     pub storage: Option<PathBuf>,
     /// The seed of all randomness, for tests that repeat a run.
     pub seed: u64,
@@ -74,6 +79,9 @@ pub struct Graph {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) telemetry: Telemetry,
     pub(crate) shutdown_timeout: Duration,
+    /// Where processors leave what they hold at a stop.
+    pub(crate) vault: Option<Arc<Vault>>,
+    extensions: Arc<Extensions>,
     diagram: String,
     warnings: Vec<ConfigWarning>,
 }
@@ -91,10 +99,22 @@ impl Graph {
     /// Returns all mistakes of all components, each with its place.
     pub fn build(document: &Document, registry: &Registry, cx: &Environment) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
+        // Extensions come first: all other components may ask for one by its id.
+        let extensions = Arc::new(extensions::build(document, registry, cx, &mut errors));
+        let mut shared = Shared::clone(&cx.shared);
+        shared.insert(Arc::clone(&extensions));
+        let cx = &Environment { shared: Arc::new(shared), ..cx.clone() };
         let parts = parts::Parts::build(document, registry, cx, &mut errors);
         let topology = topology::Topology::new(document, &mut errors);
+        audit::check(document, &parts, &mut errors);
         ConfigErrors::check(errors)?;
-        assembly::assemble(parts, &topology, document, cx)
+        assembly::assemble(parts, &topology, document, cx, extensions)
+    }
+
+    /// What components may name by id, for those who build one of them once more to examine it.
+    #[must_use]
+    pub fn extensions(&self) -> &Arc<Extensions> {
+        &self.extensions
     }
 
     /// Whether a receiver comes to an end by itself, and the run with it (see [`Receiver::is_finite`]).

@@ -7,6 +7,7 @@
 //! between processors, and no lock is held over an await: what comes out is a list of loads for the exporters.
 
 mod stage;
+mod suspend;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -90,7 +91,7 @@ impl Pipeline {
                 let mut flow = Flow::default();
                 let deadline = {
                     let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
-                    sweep_lane(&mut lane, sweep, now, &mut flow);
+                    sweep_lane(&mut lane, sweep, now, &mut flow, |_| ());
                     deadline(&lane)
                 };
                 // A processor whose deadline stays in the past must not keep the timer spinning.
@@ -178,24 +179,30 @@ impl Segment {
     }
 
     fn process(&self, batch: Batch, now: Instant, alarm: &Alarm, flow: &mut Flow) {
-        let Some(hash) = self.key.as_ref().filter(|_| self.lanes.len() > 1) else {
+        if self.key.is_none() || self.lanes.len() < 2 {
             if let Some(lane) = self.free_lane() {
                 run(lane, batch, now, alarm, flow);
             }
             return;
-        };
+        }
+        for (lane, part) in self.by_key(batch) {
+            run(lane.lock().unwrap_or_else(PoisonError::into_inner), part, now, alarm, flow);
+        }
+    }
+
+    /// Splits a batch by the lanes that its keys belong to; without a key, all of it is for the first lane.
+    fn by_key(&self, batch: Batch) -> Vec<(&Mutex<Lane>, Batch)> {
         let lanes = self.lanes.len();
-        let choose = |record: Record<'_>| usize::try_from(hash(&record) % lanes as u64).unwrap_or_default();
+        let choose = |record: Record<'_>| {
+            let hash = self.key.as_ref().map_or(0, |key| key(&record));
+            usize::try_from(hash % lanes.max(1) as u64).unwrap_or_default()
+        };
         let receipts = batch.receipts();
         let parts = guard(|| batch.partition(lanes, choose)).unwrap_or_else(|reason| {
             self.fail(&reason, &receipts);
             Vec::new()
         });
-        for (index, part) in parts {
-            if let Some(lane) = self.lanes.get(index) {
-                run(lane.lock().unwrap_or_else(PoisonError::into_inner), part, now, alarm, flow);
-            }
-        }
+        parts.into_iter().filter_map(|(index, part)| Some((self.lanes.get(index)?, part))).collect()
     }
 
     /// The hash of the first processor panicked: the process stops, and the senders are told.
@@ -243,9 +250,17 @@ fn run_stages(stages: &mut [Stage], mut batches: Vec<Batch>, now: Instant, flow:
     batches
 }
 
-fn sweep_lane(lane: &mut Lane, sweep: Sweep, now: Instant, flow: &mut Flow) {
+/// Calls the processors of a lane in order; `before` sees each of them before its call.
+fn sweep_lane(
+    lane: &mut Lane,
+    sweep: Sweep,
+    now: Instant,
+    flow: &mut Flow,
+    mut before: impl FnMut(&mut Stage),
+) {
     for index in 0..lane.len() {
         let Some((stage, rest)) = lane.get_mut(index..).and_then(<[Stage]>::split_first_mut) else { return };
+        before(stage);
         let Some(out) = stage.sweep(sweep, now) else { continue };
         stage.branch(out.derived, &mut flow.derived);
         let passed = run_stages(rest, out.passed, now, flow);

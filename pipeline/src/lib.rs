@@ -2,16 +2,19 @@
 //!
 //! This crate refuses to know any server or client library, any file format and YAML. Read in this order:
 //! [`Batch`] (`batch.rs`), the contract (`component.rs`), `outlet.rs`, `graph.rs`, `lanes.rs`, `delivery.rs`,
-//! `engine.rs`; then, when you need them, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
+//! `engine.rs`; then, when you need them, `extension.rs`, `auth.rs`, `otlp.rs`, `telemetry.rs`, `spans.rs`, `budget.rs`, and `testing.rs` for tests of
 //! components (feature `testing`).
 
+mod auth;
 mod batch;
 mod budget;
+pub mod calendar;
 mod component;
 mod condition;
 mod context;
 mod delivery;
 mod engine;
+mod extension;
 mod graph;
 pub mod json_text;
 mod lanes;
@@ -30,7 +33,12 @@ mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod until_eof;
+mod vault;
 
+pub use auth::{
+    AuthError, AuthSettings, ClientAuthenticator, HashedKeys, Identity, KeyDigest, RequestHeaders,
+    ServerAuthenticator,
+};
 pub use batch::{
     AnyValue, Array, Attributes, AttributesMut, Batch, BatchBuilder, DataPoint, Exemplar, IntoValue, Literal,
     LogRecord, Map, Metric, MetricKind, Number, PointValue, Quantile, Record, RecordMut, RecordsMut,
@@ -39,7 +47,7 @@ pub use batch::{
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use component::{
     ExportError, Exporter, ExporterConfig, KeyHash, Out, Processor, ProcessorConfig, Reach, Receiver,
-    ReceiverConfig, Refusal, RunError, StartError, State,
+    ReceiverConfig, Refusal, RunError, StartError, State, Suspended,
 };
 pub use condition::{
     Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,
@@ -47,15 +55,19 @@ pub use condition::{
 };
 pub use context::{Context, Shared};
 pub use delivery::{
-    BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, RetryOnFailure, SendingQueue, Sizer,
+    BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, QueueCompression, RetryOnFailure, SendingQueue,
+    Sizer,
 };
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
+pub use extension::{Extension, ExtensionConfig, Extensions};
 pub use graph::{Environment, Graph};
 pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
+pub use receipt::Fate;
 pub use registry::{
-    Description, ExporterFactory, ProcessorFactory, ReceiverFactory, Registry, exporter, processor, receiver,
+    Description, ExporterFactory, ExtensionFactory, ProcessorFactory, ReceiverFactory, Registry, exporter,
+    extension, processor, receiver,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;

@@ -15,5 +15,5 @@ pub mod schema;
 mod wire;
 
 pub(crate) use decode::decode;
-pub(crate) use encode::encode;
+pub(crate) use encode::{encode, encode_chosen};
 pub use wire::{DecodeError, Reason};

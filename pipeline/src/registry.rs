@@ -1,7 +1,7 @@
 //! The list of components that a program knows, and how a settings type becomes an entry of that list.
 //!
 //! There is no discovery: each component crate has a visible list `ALL`, and a custom program adds its own
-//! entries with [`Registry::with_processor`] and its two siblings.
+//! entries with [`Registry::with_processor`] and its siblings.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use watershed_config::{BuildError, ConfigErrors, Section};
@@ -10,6 +10,8 @@ use crate::component::{
     Exporter, ExporterConfig, Processor, ProcessorConfig, Reach, Receiver, ReceiverConfig, State,
 };
 use crate::context::Context;
+use crate::delivery::BatchOptions;
+use crate::extension::{Extension, ExtensionConfig};
 
 /// What every entry has: its names, its page and its settings' schema.
 #[derive(Clone, Copy)]
@@ -45,7 +47,17 @@ pub struct ExporterFactory {
     pub description: Description,
     /// Where its batches go.
     pub reach: Reach,
+    /// How its batches are merged by default.
+    pub batch: Option<BatchOptions>,
     pub(crate) parse: fn(&Section) -> Result<Box<dyn BuildExporter>, ConfigErrors>,
+}
+
+/// An entry of the list of extensions.
+#[derive(Clone, Copy)]
+pub struct ExtensionFactory {
+    /// Names, page and schema.
+    pub description: Description,
+    pub(crate) parse: fn(&Section) -> Result<Box<dyn BuildExtension>, ConfigErrors>,
 }
 
 /// Makes the entry of a receiver from its settings type.
@@ -72,6 +84,16 @@ pub const fn exporter<C: ExporterConfig>() -> ExporterFactory {
     ExporterFactory {
         description: describe::<C>(C::TYPE, C::ALIASES, C::SOURCE),
         reach: C::REACH,
+        batch: C::BATCH,
+        parse: |section| Ok(Box::new(section.read::<C>()?)),
+    }
+}
+
+/// Makes the entry of an extension from its settings type.
+#[must_use]
+pub const fn extension<C: ExtensionConfig>() -> ExtensionFactory {
+    ExtensionFactory {
+        description: describe::<C>(C::TYPE, C::ALIASES, C::SOURCE),
         parse: |section| Ok(Box::new(section.read::<C>()?)),
     }
 }
@@ -112,17 +134,23 @@ pub struct Registry {
     receivers: Vec<ReceiverFactory>,
     processors: Vec<ProcessorFactory>,
     exporters: Vec<ExporterFactory>,
+    extensions: Vec<ExtensionFactory>,
 }
 
 impl Registry {
-    /// Makes a registry from the lists of the component crates.
+    /// Makes a registry from the lists of the component crates, without extensions.
     #[must_use]
     pub fn new(
         receivers: &[ReceiverFactory],
         processors: &[ProcessorFactory],
         exporters: &[ExporterFactory],
     ) -> Self {
-        Self { receivers: receivers.into(), processors: processors.into(), exporters: exporters.into() }
+        Self {
+            receivers: receivers.into(),
+            processors: processors.into(),
+            exporters: exporters.into(),
+            extensions: Vec::new(),
+        }
     }
 
     /// Adds a receiver; it wins over an earlier one of the same name.
@@ -146,6 +174,20 @@ impl Registry {
         self
     }
 
+    /// Adds the extensions of a list, behind those that are there.
+    #[must_use]
+    pub fn with_extensions(mut self, factories: &[ExtensionFactory]) -> Self {
+        self.extensions.extend(factories);
+        self
+    }
+
+    /// Adds an extension; it wins over an earlier one of the same name.
+    #[must_use]
+    pub fn with_extension(mut self, factory: ExtensionFactory) -> Self {
+        self.extensions.insert(0, factory);
+        self
+    }
+
     /// The receivers, in the order of the manual.
     #[must_use]
     pub fn receivers(&self) -> &[ReceiverFactory] {
@@ -163,6 +205,12 @@ impl Registry {
     pub fn exporters(&self) -> &[ExporterFactory] {
         &self.exporters
     }
+
+    /// The extensions, in the order of the manual.
+    #[must_use]
+    pub fn extensions(&self) -> &[ExtensionFactory] {
+        &self.extensions
+    }
 }
 
 /// A parsed settings value that can make its receiver.
@@ -174,11 +222,17 @@ pub(crate) trait BuildReceiver: Send + Sync {
 pub(crate) trait BuildProcessor: Send + Sync {
     fn build(&self, cx: &Context) -> Result<Box<dyn Processor>, BuildError>;
     fn state(&self) -> State;
+    fn is_lossy(&self) -> bool;
 }
 
 /// A parsed settings value that can make its exporter.
 pub(crate) trait BuildExporter: Send + Sync {
     fn build(&self, cx: &Context) -> Result<Box<dyn Exporter>, BuildError>;
+}
+
+/// A parsed settings value that can make its extension.
+pub(crate) trait BuildExtension: Send + Sync {
+    fn build(&self, cx: &Context) -> Result<Extension, BuildError>;
 }
 
 impl<C: ReceiverConfig> BuildReceiver for C {
@@ -195,10 +249,20 @@ impl<C: ProcessorConfig> BuildProcessor for C {
     fn state(&self) -> State {
         ProcessorConfig::state(self)
     }
+
+    fn is_lossy(&self) -> bool {
+        C::LOSSY
+    }
 }
 
 impl<C: ExporterConfig> BuildExporter for C {
     fn build(&self, cx: &Context) -> Result<Box<dyn Exporter>, BuildError> {
         Ok(Box::new(ExporterConfig::build(self, cx)?))
+    }
+}
+
+impl<C: ExtensionConfig> BuildExtension for C {
+    fn build(&self, cx: &Context) -> Result<Extension, BuildError> {
+        ExtensionConfig::build(self, cx)
     }
 }

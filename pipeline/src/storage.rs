@@ -10,6 +10,7 @@
 //! | `lock` | locked by the process that uses the queue |
 //! | `00000000000000000001.seg` | a segment of records, named by its first sequence number |
 //! | `acks` | ranges of sequence numbers that were delivered |
+//! | `groups` | which records were merged, and under which id they were sent |
 //! | `quarantine/` | damaged segments, once everything readable in them is delivered |
 //! | `dead_letters/` | a queue of its own: what the far end refused for good |
 //!
@@ -17,19 +18,21 @@
 //! segment does not count; a segment that is missing was delivered; a segment is removed only when what was
 //! delivered is written down and synced.
 //!
-//! Read in this order: `record` and `segment` (the format), `disk`, `state`, `recovery`, `writer`, `inbox` and
-//! `reader` (the two sides), `store` (what the delivery uses).
+//! Read in this order: `record`, `payload` and `segment` (the format), `disk`, `state`, `recovery`, `writer`, `inbox` and
+//! `reader` (the two sides), `groups`, `store` (what the delivery uses).
 
 mod acks;
 mod dead_letters;
 mod disk;
 #[cfg(test)]
 mod faulty;
+mod groups;
 mod inbox;
 #[cfg(test)]
 mod model;
 mod note;
 mod options;
+mod payload;
 mod quarantine;
 mod ranges;
 mod reader;
@@ -48,10 +51,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use dead_letters::DeadLetters;
-pub(crate) use disk::OsDisk;
+pub(crate) use disk::{Disk, DiskFile, OsDisk};
+#[cfg(test)]
+pub(crate) use faulty::FaultyDisk;
+pub(crate) use groups::{Group, Piece};
 pub(crate) use note::{to_batch, to_record};
 pub(crate) use options::{Fsync, StoreOptions};
-pub(crate) use record::{Record, Tally};
+pub(crate) use payload::Encoding;
+pub(crate) use record::{Record, Tally, take};
 pub(crate) use state::{Content, Ticket};
 pub(crate) use store::{AppendError, Store};
 pub use tools::{Damage, Inspection, Part, Queue, RecordInfo};
@@ -64,11 +71,9 @@ use crate::batch::Signal;
 /// Bytes of one record at most.
 pub(crate) const MAX_RECORD: u64 = 1 << 30;
 
-/// The directory of the queue of an exporter for a signal: `<root>/<exporter>/<signal>`.
-///
-/// In the exporter's id, everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal digits.
+/// The directory of the queue of an exporter for a signal: `<root>/<exporter>/<signal>`, with the id as [`file_name`].
 pub(crate) fn queue_directory(root: &Path, exporter: &str, signal: Signal) -> PathBuf {
-    root.join(directory_of(exporter)).join(signal.name())
+    root.join(file_name(exporter)).join(signal.name())
 }
 
 /// The storage directory, shared with components that keep something of their own.
@@ -79,14 +84,16 @@ impl StorageDirectory {
     /// The directory of what a receiver keeps: `<root>/receivers/<receiver>`, written as for queues.
     #[must_use]
     pub fn of_receiver(&self, receiver: &str) -> PathBuf {
-        self.0.join("receivers").join(directory_of(receiver))
+        self.0.join("receivers").join(file_name(receiver))
     }
 }
 
-fn directory_of(component: &str) -> String {
+/// An id as a name in a directory: everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal
+/// digits.
+pub(crate) fn file_name(id: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let mut name = String::new();
-    for byte in component.bytes() {
+    for byte in id.bytes() {
         if plain(byte) {
             name.push(byte.into());
         } else {
@@ -96,9 +103,9 @@ fn directory_of(component: &str) -> String {
     name
 }
 
-/// The exporter whose queues are in a directory of this name.
-fn exporter_of(directory: &str) -> String {
-    let mut pieces = directory.split('%');
+/// The id of which [`file_name`] made this name.
+pub(crate) fn id_of(name: &str) -> String {
+    let mut pieces = name.split('%');
     let mut id = pieces.next().unwrap_or_default().as_bytes().to_vec();
     for piece in pieces {
         match piece.split_at_checked(2).map(|(code, rest)| (u8::from_str_radix(code, 16), rest)) {
@@ -180,7 +187,7 @@ mod tests {
             let parts: Vec<_> = directory.iter().map(|part| part.to_str().unwrap()).collect();
             assert_eq!((parts.len(), parts[1], parts[3]), (4, "root", "logs"));
             assert!(!parts[2].contains('.'), "{parts:?}");
-            assert_eq!(exporter_of(parts[2]), id);
+            assert_eq!(id_of(parts[2]), id);
         }
     }
 }

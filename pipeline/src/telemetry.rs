@@ -45,6 +45,8 @@ pub enum Kind {
     Processor,
     /// An exporter.
     Exporter,
+    /// An extension.
+    Extension,
 }
 
 /// What a series counts.
@@ -89,6 +91,7 @@ impl Kind {
             Self::Receiver => "receiver",
             Self::Processor => "processor",
             Self::Exporter => "exporter",
+            Self::Extension => "extension",
         }
     }
 }

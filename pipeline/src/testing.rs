@@ -14,9 +14,11 @@ use watershed_config::{ComponentId, ConfigErrors, Section};
 
 use crate::batch::{Batch, Signal};
 use crate::budget::Budget;
-use crate::component::{Out, Processor, ProcessorConfig};
+use crate::component::{Out, Processor, ProcessorConfig, Refusal, Suspended};
 use crate::context::Context;
 use crate::otlp::arbitrary;
+use crate::receipt::{Receipt, receipt};
+use crate::registry::ProcessorFactory;
 use crate::telemetry::{Kind, Telemetry};
 
 pub use probe::Probe;
@@ -45,6 +47,24 @@ pub fn with_id(mut batch: Batch, id: u128) -> Batch {
     batch
 }
 
+/// The batch as a receiver sends it, and its sender, who is answered when this and all copies of the batch are gone.
+#[must_use]
+pub fn sent(mut batch: Batch) -> (Batch, Sender) {
+    let (receipt, _waiter) = receipt();
+    batch.add_receipt(receipt.clone());
+    (batch, Sender(receipt))
+}
+
+/// The sender of a batch, waiting.
+pub struct Sender(Receipt);
+
+impl Sender {
+    /// Has the batch refused, as an exporter behind would.
+    pub fn refuse(self) {
+        self.0.refuse(Refusal::Final { reason: "refused by the test".into() });
+    }
+}
+
 /// Builds a processor from the YAML of its own section, without its name: `timeout: 5s`.
 ///
 /// # Errors
@@ -55,6 +75,23 @@ pub fn build<C: ProcessorConfig>(text: &str) -> Result<C::Processor, ConfigError
     settings
         .build(&context(Kind::Processor, C::TYPE, &Telemetry::new())?)
         .map_err(|error| section.build_error(error).into())
+}
+
+/// Builds the processor of a type in a list, from the YAML of its own section; for those who can't name its settings.
+///
+/// # Errors
+/// Returns what is wrong with the settings, or that there is no such type.
+pub fn instance(
+    factories: &[ProcessorFactory],
+    type_name: &str,
+    text: &str,
+) -> Result<Box<dyn Processor>, ConfigErrors> {
+    let unknown = || watershed_config::ConfigError::new(None, type_name, "is no processor of the list");
+    let factory = factories.iter().find(|factory| factory.description.type_name == type_name);
+    let section = Section::from_text(type_name, text)?;
+    let settings = (factory.ok_or_else(unknown)?.parse)(&section)?;
+    let built = settings.build(&context(Kind::Processor, type_name, &Telemetry::new())?);
+    built.map_err(|error| section.build_error(error).into())
 }
 
 /// Calls a processor as the engine would, with a clock that the test moves.
@@ -99,13 +136,26 @@ impl<P: Processor> Drive<P> {
         self.out.take()
     }
 
+    /// Stops the processor as the engine would that has a place to keep things, and returns what it hands over.
+    pub fn suspend(&mut self) -> Suspended {
+        let mut kept = Suspended::default();
+        self.processor.suspend(&mut kept);
+        kept
+    }
+
+    /// Gives the processor what another instance handed over, and returns what it passes on at once.
+    pub fn resume(&mut self, kept: Suspended) -> Vec<Batch> {
+        kept.memory.iter().for_each(|memory| self.processor.resume(memory));
+        kept.into_batches().into_iter().flat_map(|batch| self.process(batch)).collect()
+    }
+
     /// What has been derived since the last call.
     pub fn derived(&mut self) -> Vec<Batch> {
         self.out.take_derived()
     }
 
     /// Whether the processor has refused a batch since the last call, and why.
-    pub fn refusal(&mut self) -> Option<crate::component::Refusal> {
+    pub fn refusal(&mut self) -> Option<Refusal> {
         self.out.refused.take()
     }
 }

@@ -34,6 +34,8 @@ use watershed_pipeline::{
     SpanEventCondition, Unit,
 };
 
+use crate::error_mode::ErrorMode;
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -60,19 +62,6 @@ pub(crate) struct Config {
     /// The older form of `metric_conditions`. Default none.
     #[serde(default)]
     metrics: Metrics,
-}
-
-/// What the Collector does when a condition can't be evaluated.
-#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum ErrorMode {
-    /// Goes on and logs.
-    #[default]
-    Ignore,
-    /// Goes on.
-    Silent,
-    /// Drops the batch.
-    Propagate,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]

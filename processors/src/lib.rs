@@ -9,9 +9,17 @@
 mod actions;
 mod attributes;
 mod batch;
+mod dedup;
+mod error_mode;
 mod filter;
+mod key;
+mod memory;
 mod memory_limiter;
+mod probabilistic_sampler;
+mod probability;
+mod rate_limit;
 mod resource;
+mod tail_sampling;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
@@ -19,9 +27,13 @@ use watershed_pipeline::{ProcessorFactory, processor};
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),
     processor::<batch::Config>(),
+    processor::<dedup::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
+    processor::<probabilistic_sampler::Config>(),
+    processor::<rate_limit::Config>(),
     processor::<resource::Config>(),
+    processor::<tail_sampling::Config>(),
 ];
 
 #[cfg(test)]

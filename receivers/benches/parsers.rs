@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p watershed-receivers --bench parsers`; MiB/s are of the text.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at the first mistake in its own settings")]
+
 use std::hint::black_box;
 
 use bytes::Bytes;

@@ -21,7 +21,8 @@
 //! Log records without any time get the time of their arrival as observed time.
 //!
 //! Counter: `refused_requests` with the label `reason`, one of `memory`, `busy`, `slow`, `invalid`, `rejected`,
-//! `too_large`, `encoding`, `content_type`, `method`, `path`, `no_pipeline`, `broken`.
+//! `too_large`, `encoding`, `content_type`, `method`, `path`, `no_pipeline`, `broken`, `credentials_missing`,
+//! `credentials_invalid`, `credentials_busy`, `forbidden`.
 //!
 //! Unlike the Collector: idle HTTP/1.1 connections end after 5 minutes (`read_header_timeout`), not never; at most
 //! 10,000 connections are open for each protocol and 1,000 requests on one HTTP/2 connection; snappy and LZ4 are not
@@ -31,7 +32,8 @@
 //! gRPC over HTTP/2; RFC 9110 for HTTP.
 
 mod answer;
-mod failure;
+#[cfg(test)]
+mod auth_tests;
 mod frame;
 mod grpc;
 mod http;
@@ -47,12 +49,16 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ComponentId, ConfigErrors, Section};
-use watershed_pipeline::{Context, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError};
+use watershed_pipeline::{
+    Context, Extensions, Kind, Outlet, Receiver, ReceiverConfig, RunError, Shutdown, StartError,
+};
 
 use self::grpc::Grpc;
 use self::http::Http;
 use self::intake::Intake;
-use self::settings::{GrpcSettings, HttpSettings, Listening};
+use self::settings::{GrpcSettings, HttpSettings};
+use crate::server::auth::Guard;
+use crate::server::settings::Listening;
 use crate::server::{Server, Service};
 
 /// Settings of the receiver.
@@ -87,25 +93,34 @@ impl ReceiverConfig for Config {
         }
         let grpc = grpc.as_ref().map(|settings| {
             let (listening, rules) = (settings.listening()?, settings.rules());
-            Ok(Protocol { listening, include_metadata: settings.include_metadata, rules, server: None })
+            let guard =
+                Guard::new(settings.auth.as_ref(), settings.include_metadata, cx, "protocols.grpc.auth")?;
+            Ok(Protocol { listening, guard, rules, server: None })
         });
         let http = http.as_ref().map(|settings| {
             let (listening, rules) = (settings.listening()?, settings.rules()?);
-            Ok(Protocol { listening, include_metadata: settings.include_metadata, rules, server: None })
+            let guard =
+                Guard::new(settings.auth.as_ref(), settings.include_metadata, cx, "protocols.http.auth")?;
+            Ok(Protocol { listening, guard, rules, server: None })
         });
         Ok(Otlp { cx: cx.clone(), grpc: grpc.transpose()?, http: http.transpose()? })
     }
 }
 
-/// Binds each port of a receiver, given its section, and lets go of it at once. Says where it would listen.
+/// Binds each port of a receiver, given its section and the extensions that it may name, and lets go of it at once.
+/// Says where it would listen.
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section) -> Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors> {
+pub async fn check(
+    section: &Section,
+    extensions: &Arc<Extensions>,
+) -> Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors> {
     let config: Config = section.read()?;
     let id: Result<ComponentId, String> = section.id().parse();
     let id = id.map_err(|error| section.error_at("", error))?;
-    let built = config.build(&Context::detached(Kind::Receiver, id));
+    let cx = Context::detached(Kind::Receiver, id).with_extensions(Arc::clone(extensions));
+    let built = config.build(&cx);
     let otlp = built.map_err(|error| section.build_error(error))?;
     let grpc = otlp.grpc.as_ref().map(|protocol| &protocol.listening);
     let http = otlp.http.as_ref().map(|protocol| &protocol.listening);
@@ -126,7 +141,7 @@ pub(crate) struct Otlp {
 /// One protocol: how it listens, how it answers, and the bound port once there is one.
 struct Protocol<R> {
     listening: Listening,
-    include_metadata: bool,
+    guard: Guard,
     rules: R,
     server: Option<Server>,
 }
@@ -150,7 +165,7 @@ impl<R> Protocol<R> {
         shutdown: Shutdown,
     ) {
         if let Some(server) = self.server {
-            let intake = Intake::new(cx, outlet, self.include_metadata);
+            let intake = Intake::new(cx, outlet, self.guard);
             server.run(Arc::new(service(intake, self.rules)), shutdown).await;
         }
     }
@@ -227,8 +242,13 @@ mod tests {
         refused("protocols:", &format!("otlp:1:10: otlp.protocols: {none}"));
         refused(
             "protocols: {grpc: {auth: {authenticator: basicauth}}}",
-            "otlp:1:26: otlp.protocols.grpc.auth: is not available yet; remove it, and put a proxy in front if \
-             clients must prove who they are",
+            "otlp:1:42: otlp.protocols.grpc.auth.authenticator: the extension `basicauth` is not configured; add \
+             one under `extensions`",
+        );
+        refused(
+            "protocols: {grpc: {middlewares: [{id: memory_limiter}]}}",
+            "otlp:1:33: otlp.protocols.grpc.middlewares: is not available; remove it: memory is admitted before a \
+             body is read without it",
         );
         refused(
             "protocols: {http: {metrics_url_path: v1/logs}}",
@@ -252,7 +272,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_collector_are_read() {
-        let yaml = "protocols:\n  grpc:\n  http:\n    compression_algorithms: ['', gzip]\n    middlewares: []\n    auth:\n";
+        let yaml =
+            "protocols:\n  grpc:\n  http:\n    compression_algorithms: ['', gzip]\n    middlewares: []\n";
         let config: Config = Section::from_text("otlp", yaml).unwrap().read().unwrap();
         assert!(config.protocols.grpc.is_some() && config.protocols.http.is_some());
         refused(

@@ -50,7 +50,7 @@
 mod columns;
 mod container;
 mod format;
-mod keys;
+pub(crate) mod keys;
 mod operators;
 mod patterns;
 mod reader;
@@ -96,6 +96,8 @@ pub struct Parser {
 #[derive(Default)]
 pub struct Source {
     fields: Fields,
+    /// What a container's runtime wrote around the text.
+    wrapper: Fields,
     detection: Detection,
     partial: Partial,
     held: Held,

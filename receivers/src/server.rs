@@ -3,13 +3,17 @@
 //!
 //! It stands directly on hyper, so that memory is asked for between the headers of a request and its body. Read in
 //! this order: `listener` (ports and the accept loop), `connection` (one connection from first byte to last), `body`
-//! and `compression` (from frames to one text, within limits), `reply` (what is answered); then `tls`, `cors`,
-//! `metadata` and `settings` when you need them.
+//! and `compression` (from frames to one text, within limits), `failure` and `reply` (what is answered); then `auth`
+//! (who may send), `tls`, `certificate`, `cors`, `encodings`, `metadata` and `settings` when you need them.
 
+pub(crate) mod auth;
 pub(crate) mod body;
+mod certificate;
 pub(crate) mod compression;
 mod connection;
 pub(crate) mod cors;
+pub(crate) mod encodings;
+pub(crate) mod failure;
 mod listener;
 pub(crate) mod metadata;
 mod reply;

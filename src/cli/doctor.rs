@@ -5,13 +5,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Access, access, statvfs};
 use watershed_config::{ComponentId, ConfigErrors, Document, Section, load, process_environment};
 use watershed_exporters::check::{Finding, Report, Severity};
 use watershed_exporters::{clickhouse, loki, otlp_grpc, otlp_http};
-use watershed_pipeline::{ExporterFactory, Reach, Registry, Signal, StartError};
-use watershed_receivers::otlp;
+use watershed_pipeline::{ExporterFactory, Extensions, Reach, Registry, Signal, StartError};
+use watershed_receivers::{http, otlp};
 
 use super::config_arguments::ConfigArguments;
 use super::{Failure, chain, print};
@@ -52,14 +53,18 @@ impl Doctor {
         for warning in setup.warnings() {
             findings.add("configuration", Finding::warning(warning.to_string()));
         }
+        let extensions = setup.graph.extensions();
         findings.add("queues", examine_disk(&setup.storage));
+        for directory in extensions.storages() {
+            findings.add("queues", examine_disk(directory));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Other(format!("cannot start: {error}")))?;
         runtime.block_on(async {
             if !self.running {
-                examine_receivers(&document, registry, &mut findings).await?;
+                examine_receivers(&document, registry, extensions, &mut findings).await?;
             }
-            examine_exporters(&document, registry, &mut findings).await
+            examine_exporters(&document, registry, extensions, &mut findings).await
         })?;
         match findings.failed {
             0 => Ok(()),
@@ -97,12 +102,13 @@ async fn examine_exporter(
     type_name: &str,
     section: &Section,
     signals: &[Signal],
+    extensions: &Arc<Extensions>,
 ) -> Option<Result<Report, ConfigErrors>> {
     Some(match type_name {
-        "clickhouse" => clickhouse::check(section).await,
-        "loki" => loki::check(section).await,
-        "otlp_grpc" => otlp_grpc::check(section, signals).await,
-        "otlp_http" => otlp_http::check(section, signals).await,
+        "clickhouse" => clickhouse::check(section, extensions).await,
+        "loki" => loki::check(section, extensions).await,
+        "otlp_grpc" => otlp_grpc::check(section, signals, extensions).await,
+        "otlp_http" => otlp_http::check(section, signals, extensions).await,
         _ => return None,
     })
 }
@@ -111,9 +117,11 @@ async fn examine_exporter(
 async fn examine_receiver(
     type_name: &str,
     section: &Section,
+    extensions: &Arc<Extensions>,
 ) -> Option<Result<Vec<Result<SocketAddr, StartError>>, ConfigErrors>> {
     match type_name {
-        "otlp" => Some(otlp::check(section).await),
+        "http" => Some(http::check(section, extensions).await.map(|bound| vec![bound])),
+        "otlp" => Some(otlp::check(section, extensions).await),
         _ => None,
     }
 }
@@ -121,6 +129,7 @@ async fn examine_receiver(
 async fn examine_exporters(
     document: &Document,
     registry: &Registry,
+    extensions: &Arc<Extensions>,
     findings: &mut Findings,
 ) -> Result<(), ConfigErrors> {
     for (id, section) in &document.exporters {
@@ -132,7 +141,7 @@ async fn examine_exporters(
             findings.add(&subject, Finding::warning("no pipeline uses it; not examined".to_owned()));
             continue;
         }
-        match examine_exporter(description.type_name, section, &signals).await {
+        match examine_exporter(description.type_name, section, &signals, extensions).await {
             Some(report) => {
                 for server in report?.servers {
                     let subject = format!("{subject}, {}", server.address);
@@ -161,6 +170,7 @@ fn signals_of(document: &Document, id: &ComponentId) -> Vec<Signal> {
 async fn examine_receivers(
     document: &Document,
     registry: &Registry,
+    extensions: &Arc<Extensions>,
     findings: &mut Findings,
 ) -> Result<(), ConfigErrors> {
     for (id, section) in &document.receivers {
@@ -175,7 +185,9 @@ async fn examine_receivers(
         if !document.service.pipelines.iter().any(|pipeline| used(&pipeline.receivers)) {
             continue;
         }
-        let Some(ports) = examine_receiver(description.type_name, section).await else { continue };
+        let Some(ports) = examine_receiver(description.type_name, section, extensions).await else {
+            continue;
+        };
         for port in ports? {
             let finding = match port {
                 Ok(address) => Finding::good(format!("{address} is free")),
@@ -250,7 +262,7 @@ mod tests {
             let Reach::Network { .. } = factory.reach else { continue };
             let name = factory.description.type_name;
             let section = Section::from_text(name, "no_such_setting: 1").unwrap();
-            let outcome = runtime.block_on(examine_exporter(name, &section, &[]));
+            let outcome = runtime.block_on(examine_exporter(name, &section, &[], &Arc::default()));
             assert!(outcome.is_some_and(|outcome| outcome.is_err()), "{name}");
         }
     }

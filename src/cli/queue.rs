@@ -10,7 +10,7 @@ use watershed_pipeline::storage::{self, Inspection, Part, RecordInfo, StorageErr
 
 use super::config_arguments::ConfigArguments;
 use super::{Failure, chain, complain, parse_signal, print};
-use crate::setup::storage_directory;
+use crate::setup::storage_directories;
 
 /// Looks at the queues on disk, checks them, copies out of them, sends again or throws away.
 ///
@@ -118,11 +118,17 @@ impl Queue {
 impl Selection {
     /// The queues that are meant, at least one if any is asked for by name.
     fn queues(&self) -> Result<Vec<storage::Queue>, Failure> {
-        let directory = match &self.directory {
-            Some(directory) => directory.clone(),
-            None => storage_directory(&self.config.sources()?)?,
+        let directories = match &self.directory {
+            Some(directory) => vec![directory.clone()],
+            None => storage_directories(&self.config.sources()?)?,
         };
-        let mut queues = storage::Queue::find(&directory)?;
+        let mut queues = Vec::new();
+        for directory in &directories {
+            queues.extend(storage::Queue::find(directory)?);
+        }
+        let shown: Vec<String> =
+            directories.iter().map(|directory| format!("`{}`", directory.display())).collect();
+        let shown = shown.join(", ");
         let wanted = |queue: &storage::Queue| {
             self.exporter.as_ref().is_none_or(|exporter| exporter == queue.exporter())
                 && self.signal.is_none_or(|signal| signal == queue.signal())
@@ -133,14 +139,10 @@ impl Selection {
             return Ok(queues);
         }
         if all.is_empty() {
-            complain(format_args!("there are no queues in `{}`", directory.display()));
+            complain(format_args!("there are no queues in {shown}"));
             return Ok(queues);
         }
-        Err(Failure::Usage(format!(
-            "there is no such queue in `{}`; there are: {}",
-            directory.display(),
-            all.join(", ")
-        )))
+        Err(Failure::Usage(format!("there is no such queue in {shown}; there are: {}", all.join(", "))))
     }
 }
 

@@ -7,7 +7,6 @@ use watershed_pipeline::storage::StorageSettings;
 use watershed_pipeline::{DeliveryOptions, Description, Registry};
 
 use super::{Entry, entries};
-use crate::extensions::HealthCheck;
 use crate::telemetry::Settings;
 
 const DEFINITIONS: &str = "$defs";
@@ -29,10 +28,8 @@ pub fn schema(registry: &Registry) -> Value {
         section("processors", "processors"),
         section("exporters", "exporters"),
         section("connectors", "processors"),
+        section("extensions", "extensions"),
     ]);
-    let health = optional(of_type::<HealthCheck>("extensions.health_check"), &mut definitions);
-    let health = Map::from_iter([(format!("^{}(/.+)?$", HealthCheck::TYPE), health)]);
-    properties.insert("extensions".into(), optional_map(&health));
     let telemetry = optional(of_type::<Settings>("service.telemetry"), &mut definitions);
     let storage = optional(of_type::<StorageSettings>("service.storage"), &mut definitions);
     properties.insert("service".into(), service(&telemetry, &storage));

@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::HeaderValue;
 use reqwest::Url;
 use watershed_pipeline::{Batch, ExportError, Signal};
 
 use super::Compression;
 use super::block;
 use super::body::checksum;
+use super::doubt::{Comparison, Doubt, Doubts, form};
 use super::layout::{Described, Layout};
 use super::row::{self, Row};
 use super::server::{Servers, failure};
@@ -31,6 +34,8 @@ pub(super) struct Delivery {
     layouts: [tokio::sync::Mutex<Option<Arc<Layout>>>; 7],
     /// Inserts that were stored although another of the same batch was not, as token and table.
     partly_done: Mutex<VecDeque<(String, Table)>>,
+    /// Inserts of which an attempt had no answer.
+    doubts: Doubts,
     /// Whether an insert has ever worked, so that what fails now is no mistake in the settings.
     has_worked: AtomicBool,
 }
@@ -51,6 +56,7 @@ impl Delivery {
             async_insert,
             layouts: Default::default(),
             partly_done: Mutex::default(),
+            doubts: Doubts::default(),
             has_worked: AtomicBool::new(false),
         }
     }
@@ -104,7 +110,36 @@ impl Delivery {
 
     async fn insert(&self, batch: &Batch, table: Table, token: &str) -> Result<(), Failure> {
         let (layout, is_fresh) = self.layout(table).await?;
-        let body = self.body(batch, table, &layout).await?;
+        let body = self.body(batch, table, &layout, self.compression).await?;
+        let parameters = self.parameters(&layout, token);
+        let doubt = self.doubts.begin(token, table, batch.may_have_been_sent());
+        let answer = match doubt {
+            Some(doubt) if doubt.is_answered => Ok(()),
+            _ => self.servers.insert(&parameters, &body, None).await,
+        };
+        if doubt.is_none() && answer.as_ref().map_or_else(|failure| failure.code.is_some(), |()| true) {
+            self.doubts.settle(token, table);
+        }
+        match answer {
+            Ok(()) => {
+                self.has_worked.store(true, Ordering::Relaxed);
+                match doubt {
+                    Some(mut doubt) => {
+                        doubt.is_answered = true;
+                        self.doubts.update(token, table, doubt);
+                        self.make_good(doubt, batch, table, &layout, token).await
+                    }
+                    None => Ok(()),
+                }
+            }
+            Err(failure) if failure.reaction == Reaction::Look => {
+                Err(self.look_again(table, failure, is_fresh).await)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn parameters<'a>(&self, layout: &'a Layout, token: &'a str) -> Vec<(&'static str, &'a str)> {
         let mut parameters = vec![("query", layout.insert.as_str())];
         if self.compression != Compression::None {
             parameters.push(("decompress", "1"));
@@ -112,23 +147,77 @@ impl Delivery {
         if self.async_insert {
             parameters.extend([("async_insert", "1"), ("wait_for_async_insert", "1")]);
         } else {
-            parameters.extend([
-                ("async_insert", "0"),
-                ("insert_deduplication_token", token),
-                ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-            ]);
+            parameters.extend(once(token));
         }
         if layout.has_json {
             parameters.push(("type_json_skip_duplicated_paths", "1"));
         }
-        match self.servers.insert(&parameters, &body).await {
-            Ok(()) => {
-                self.has_worked.store(true, Ordering::Relaxed);
+        parameters
+    }
+
+    /// Finds out whether what was just answered with success is there, if a crash may have taken it back.
+    async fn make_good(
+        &self,
+        mut doubt: Doubt,
+        batch: &Batch,
+        table: Table,
+        layout: &Arc<Layout>,
+        token: &str,
+    ) -> Result<(), Failure> {
+        // Several servers with tables that know nothing of each other have no one place to look at.
+        if let (Some(comparison), [url]) = (&layout.comparison, self.servers.urls())
+            && !self.async_insert
+        {
+            if let Some(uptime) = self.uptime(url).await? {
+                doubt.learn(uptime);
+                self.doubts.update(token, table, doubt);
+            }
+            if let Some(number) = doubt.owed {
+                let rows = self.body(batch, table, layout, Compression::None).await?;
+                let token = format!("{token}-{number:016x}");
+                self.compare(comparison, layout, &rows, &token).await?;
+            }
+        }
+        self.doubts.settle(token, table);
+        Ok(())
+    }
+
+    async fn compare(
+        &self,
+        comparison: &Comparison,
+        layout: &Layout,
+        rows: &Bytes,
+        token: &str,
+    ) -> Result<(), Failure> {
+        let (form, content_type) = form(rows);
+        let content_type = HeaderValue::from_str(&content_type)
+            .map_err(|error| Failure::unreachable(format!("a form cannot be made: {error}")))?;
+        let mut parameters = vec![
+            ("query", comparison.statement.as_str()),
+            ("batch_format", "Native"),
+            ("batch_structure", comparison.structure.as_str()),
+        ];
+        parameters.extend(once(token));
+        if layout.has_json {
+            parameters.push(("type_json_skip_duplicated_paths", "1"));
+        }
+        match self.servers.insert(&parameters, &form, Some(&content_type)).await {
+            // Nothing that could be tried again: what ClickHouse said of the insert has to do.
+            Err(failure) if failure.reaction == Reaction::Person => {
+                let reason = failure.reason;
+                tracing::warn!(reason, "rows cannot be compared after a crash of ClickHouse; grant SELECT");
                 Ok(())
             }
-            Err(failure) if failure.reaction == Reaction::Look => {
-                Err(self.look_again(table, failure, is_fresh).await)
-            }
+            answer => answer,
+        }
+    }
+
+    /// How long the server has been up; nothing if it does not say.
+    async fn uptime(&self, url: &Url) -> Result<Option<Duration>, Failure> {
+        let answer = self.servers.session(url)?.query_raw("SELECT uptime()").fetch_one::<u32>().await;
+        match answer.map_err(|error| failure(url, &error)) {
+            Ok(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
+            Err(failure) if failure.code.is_some() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -142,8 +231,14 @@ impl Delivery {
     }
 
     /// Encodes on a thread for such work: it takes milliseconds, and other tasks wait on this one.
-    async fn body(&self, batch: &Batch, table: Table, layout: &Arc<Layout>) -> Result<Bytes, Failure> {
-        let (batch, layout, compression) = (batch.clone(), Arc::clone(layout), self.compression);
+    async fn body(
+        &self,
+        batch: &Batch,
+        table: Table,
+        layout: &Arc<Layout>,
+        compression: Compression,
+    ) -> Result<Bytes, Failure> {
+        let (batch, layout) = (batch.clone(), Arc::clone(layout));
         let work = move || block::encode(&layout.columns, &rows(&batch, table), compression);
         let done = tokio::task::spawn_blocking(work).await;
         let encoded = done.unwrap_or_else(|stopped| Err(format!("encoding stopped: {stopped}")));
@@ -174,7 +269,8 @@ impl Delivery {
     /// Creates the table if it is not there, and looks at it.
     async fn look(&self, url: &Url, table: Table) -> Result<Layout, Failure> {
         let session = self.servers.session(url)?;
-        let uncreated = if self.create_schema { self.create(&session, url, table).await.err() } else { None };
+        let creates = self.create_schema && !self.naming.is_foreign(table);
+        let uncreated = if creates { self.create(&session, url, table).await.err() } else { None };
         let query = format!("DESCRIBE TABLE {}", self.naming.quoted(table));
         let described = session.query_raw(&query).fetch_all::<Described>().await;
         match (described, uncreated) {
@@ -186,7 +282,9 @@ impl Delivery {
                         "tables cannot be created; using those that are there"
                     );
                 }
-                Layout::new(&self.naming, table, &described).map_err(Failure::person)
+                let engine = session.query_raw(&self.naming.engine_of(table)).fetch_one::<String>().await;
+                let engine = engine.unwrap_or_default();
+                Layout::new(&self.naming, table, &engine, &described).map_err(Failure::person)
             }
             (Err(_), Some(uncreated)) => Err(uncreated),
             (Err(error), None) => {
@@ -232,6 +330,15 @@ impl Delivery {
         let mut done = self.partly_done.lock().unwrap_or_else(PoisonError::into_inner);
         done.retain(|(other, _)| other != token);
     }
+}
+
+/// The settings that let an insert be stored once, however often it is sent.
+fn once(token: &str) -> [(&'static str, &str); 3] {
+    [
+        ("async_insert", "0"),
+        ("insert_deduplication_token", token),
+        ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    ]
 }
 
 /// The rows of a batch for one table.

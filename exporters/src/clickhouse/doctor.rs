@@ -1,9 +1,11 @@
 //! Looks at every configured server without writing to it: version, sign-in, clock, tables, rights.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 use watershed_config::{ConfigErrors, Section};
+use watershed_pipeline::Extensions;
 
 use super::layout::{Described, Layout};
 use super::server::{failure, name_of};
@@ -19,10 +21,9 @@ const SKEW_MAX: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section) -> Result<Report, ConfigErrors> {
-    let section = check::own_settings(section);
-    let config: Config = section.read()?;
-    let exporter = config.exporter().map_err(|error| ConfigErrors::from(section.build_error(error)))?;
+pub async fn check(section: &Section, extensions: &Arc<Extensions>) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section, extensions)?;
+    let config: Config = check::own_settings(section).read()?;
     let mut servers = Vec::new();
     for url in exporter.0.servers().urls() {
         let mut findings = Vec::new();
@@ -86,7 +87,7 @@ async fn examine_table(
     let described = session.query_raw(&format!("DESCRIBE TABLE {name}")).fetch_all::<Described>().await;
     let described = match described.map_err(sort) {
         Ok(described) => described,
-        Err(failure) if matches!(failure.code, Some(60 | 81)) && creates => {
+        Err(failure) if matches!(failure.code, Some(60 | 81)) && creates && !naming.is_foreign(table) => {
             return Ok(vec![Finding::good(format!("table {name} is not there and will be created"))]);
         }
         Err(Failure { reaction: Reaction::Elsewhere, reason, .. }) => {
@@ -94,7 +95,7 @@ async fn examine_table(
         }
         Err(failure) => return Ok(vec![Finding::problem(failure.reason)]),
     };
-    let mut findings = vec![match Layout::new(naming, table, &described) {
+    let mut findings = vec![match Layout::new(naming, table, "", &described) {
         Ok(layout) => {
             Finding::good(format!("table {name} fits: {} columns are filled", layout.columns.len()))
         }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use super::block::Column;
+use super::doubt::Comparison;
 use super::tables::{Naming, Table, quoted};
 
 /// A line of `DESCRIBE TABLE`.
@@ -33,22 +34,31 @@ pub(super) struct Layout {
     pub(super) insert: String,
     /// Whether text is turned into JSON, which needs settings of its own.
     pub(super) has_json: bool,
+    /// How rows are compared with those of the table, where that can be necessary.
+    pub(super) comparison: Option<Comparison>,
 }
 
 impl Layout {
-    /// Chooses what is sent to a table with these columns.
+    /// Chooses what is sent to a table of this engine with these columns.
     ///
     /// # Errors
     /// Names every column that is missing or does not fit, and says what to do.
-    pub(super) fn new(naming: &Naming, table: Table, described: &[Described]) -> Result<Self, String> {
+    pub(super) fn new(
+        naming: &Naming,
+        table: Table,
+        engine: &str,
+        described: &[Described],
+    ) -> Result<Self, String> {
         let mut columns = Vec::new();
+        let mut sent = Vec::new();
         let mut missing = Vec::new();
         let mut unfit = Vec::new();
         let mut has_json = false;
         for wanted in table.wanted() {
-            let Some(found) = described.iter().find(|column| column.name == wanted.name) else {
-                if wanted.is_needed {
-                    missing.push(format!("`{}`", wanted.name));
+            let Some(name) = naming.column(table, wanted.name) else { continue };
+            let Some(found) = described.iter().find(|column| column.name == name) else {
+                if wanted.is_needed || name != wanted.name {
+                    missing.push(format!("`{name}`"));
                 }
                 continue;
             };
@@ -67,12 +77,13 @@ impl Layout {
                 continue;
             };
             has_json |= found.type_name.contains("JSON");
-            columns.push(Column { name: wanted.name.to_owned(), field: wanted.field, wire });
+            sent.push(found);
+            columns.push(Column { name: name.to_owned(), field: wanted.field, wire });
         }
         let name = naming.quoted(table);
         if !missing.is_empty() {
             return Err(format!(
-                "table {name} has no column {}; add it with ALTER TABLE, or name another table with `{}`",
+                "table {name} has no column {}; add it with ALTER TABLE, name another table with `{}`, or say with `columns` what it is called (null leaves it out)",
                 missing.join(", "),
                 table.setting()
             ));
@@ -85,6 +96,7 @@ impl Layout {
         }
         let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
         let insert = format!("INSERT INTO {name} ({}) FORMAT Native", names.join(", "));
-        Ok(Self { columns, insert, has_json })
+        let comparison = Comparison::new(naming, table, engine, &sent);
+        Ok(Self { columns, insert, has_json, comparison })
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -20,7 +20,7 @@ use watershed_config::BuildError;
 
 use super::address::{Connection, Order};
 use super::verdict::{Failure, Reaction};
-use crate::client::{self, Client, Options, Tls, Version, body_start, chain, retry_after};
+use crate::client::{self, Client, Credentials, Options, Tls, Version, body_start, chain, retry_after};
 
 /// For how long a server that did not answer is asked last.
 const AVOIDED: Duration = Duration::from_secs(10);
@@ -42,7 +42,12 @@ impl Servers {
     ///
     /// # Errors
     /// Names the setting that is wrong.
-    pub(super) fn new(connection: Connection, tls: &Tls, mut headers: HeaderMap) -> Result<Self, BuildError> {
+    pub(super) fn new(
+        connection: Connection,
+        tls: &Tls,
+        mut headers: HeaderMap,
+        credentials: Credentials,
+    ) -> Result<Self, BuildError> {
         let is_secure = connection.servers.iter().any(|url| url.scheme() == "https");
         let options = Options {
             tls: tls.clone(),
@@ -71,7 +76,7 @@ impl Servers {
             headers.insert(name, value);
         }
         let failed = Mutex::new(vec![None; connection.servers.len()]);
-        let client = Client::new(options)?;
+        let client = Client::new(options, credentials)?;
         Ok(Self {
             connection,
             client,
@@ -84,11 +89,8 @@ impl Servers {
     }
 
     /// Reads the certificates again if it is time to.
-    ///
-    /// # Errors
-    /// Says which file is wrong.
-    pub(super) fn refresh(&self) -> Result<(), BuildError> {
-        self.client.refresh()
+    pub(super) fn refresh(&self) {
+        self.client.refresh();
     }
 
     /// The servers in the order of the endpoint.
@@ -96,14 +98,19 @@ impl Servers {
         &self.connection.servers
     }
 
-    /// Sends an insert to one server after the other, until one answers.
+    /// Sends an insert to one server after the other, until one answers. The body is of the type given, if one is.
     ///
     /// # Errors
     /// The last server's answer.
-    pub(super) async fn insert(&self, parameters: &[(&str, &str)], body: &Bytes) -> Result<(), Failure> {
+    pub(super) async fn insert(
+        &self,
+        parameters: &[(&str, &str)],
+        body: &Bytes,
+        content_type: Option<&HeaderValue>,
+    ) -> Result<(), Failure> {
         let mut last = Err(Failure::unreachable("there is no server".to_owned()));
         for (index, url) in self.order() {
-            last = self.post(url, parameters, body.clone()).await;
+            last = self.post(url, parameters, body.clone(), content_type).await;
             if self.is_final(index, &last) {
                 break;
             }
@@ -139,12 +146,21 @@ impl Servers {
         order.into_iter().filter_map(with_url).collect()
     }
 
-    async fn post(&self, url: &Url, parameters: &[(&str, &str)], body: Bytes) -> Result<(), Failure> {
+    async fn post(
+        &self,
+        url: &Url,
+        parameters: &[(&str, &str)],
+        body: Bytes,
+        content_type: Option<&HeaderValue>,
+    ) -> Result<(), Failure> {
         let mut url = url.clone();
         // The last of equal names counts, so that what the configuration says comes last.
         url.query_pairs_mut().extend_pairs(parameters).extend_pairs(&self.connection.settings);
         let mut request = Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&self.headers);
+        if let Some(content_type) = content_type {
+            request.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+        }
         *request.body_mut() = Some(body.into());
         let unreachable = |error: watershed_pipeline::ExportError| {
             Failure::unreachable(format!("{}: {error}", name_of(&url)))
@@ -194,7 +210,10 @@ impl Servers {
         for (name, value) in &self.connection.settings {
             client = client.with_setting(name, value);
         }
-        for (name, value) in self.headers.iter().filter(|(name, _)| **name != USER_AGENT) {
+        let mut headers = self.headers.clone();
+        let added = self.client.credentials().add_to(&mut headers);
+        added.map_err(|error| Failure::unreachable(error.to_string()))?;
+        for (name, value) in headers.iter().filter(|(name, _)| **name != USER_AGENT) {
             client = client.with_header(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
         }
         Ok(client)
@@ -234,11 +253,11 @@ mod tests {
         connection.user = Some("me".to_owned());
         connection.password = Some(Secret::new("hunter2 ü"));
         let section = watershed_config::Section::from_text("tls", tls).unwrap();
-        Servers::new(connection, &section.read().unwrap(), HeaderMap::new()).unwrap()
+        Servers::new(connection, &section.read().unwrap(), HeaderMap::new(), Credentials::default()).unwrap()
     }
 
     async fn insert(servers: &Servers) -> Result<(), Failure> {
-        servers.insert(&[("query", "INSERT INTO t FORMAT Native")], &Bytes::from_static(b"block")).await
+        servers.insert(&[("query", "INSERT INTO t FORMAT Native")], &Bytes::from_static(b"block"), None).await
     }
 
     #[tokio::test]

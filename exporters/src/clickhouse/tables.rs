@@ -4,8 +4,10 @@
 //! replicated remember the last inserts (`non_replicated_deduplication_window`), as replicated ones do by themselves, so
 //! that an insert that is tried again after a lost answer is stored once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use watershed_config::BuildError;
 use watershed_pipeline::MetricKind;
 
 use super::columns::{LOGS, TRACES};
@@ -45,6 +47,8 @@ pub(super) struct Naming {
     pub(super) engine: String,
     pub(super) ttl: Duration,
     pub(super) json: bool,
+    /// Columns with other names than in the Collector's tables: of logs, traces and metrics.
+    pub(super) columns: [BTreeMap<String, Option<String>>; 3],
 }
 
 impl Table {
@@ -71,6 +75,14 @@ impl Table {
         }
     }
 
+    /// The column with the time of a row.
+    pub(super) fn time(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Traces => "Timestamp",
+            Self::Metrics(_) => "TimeUnix",
+        }
+    }
+
     /// The setting that names it.
     pub(super) fn setting(self) -> &'static str {
         match self {
@@ -90,9 +102,72 @@ impl Naming {
         }
     }
 
+    /// The columns of a table that have other names than usual.
+    fn renamed(&self, table: Table) -> &BTreeMap<String, Option<String>> {
+        let [logs, traces, metrics] = &self.columns;
+        match table {
+            Table::Logs => logs,
+            Table::Traces => traces,
+            Table::Metrics(_) => metrics,
+        }
+    }
+
+    /// Whether the table is of the user's own making, and so is never created here.
+    pub(super) fn is_foreign(&self, table: Table) -> bool {
+        !self.renamed(table).is_empty()
+    }
+
+    /// The table's name of a column of ours; none if the user wants it left out.
+    pub(super) fn column<'a>(&'a self, table: Table, ours: &'a str) -> Option<&'a str> {
+        self.renamed(table).get(ours).map_or(Some(ours), |name| name.as_deref())
+    }
+
+    /// Looks for names of columns that there are not, and for two columns with one name.
+    ///
+    /// # Errors
+    /// Names the setting, and what it may be.
+    pub(super) fn check_columns(&self) -> Result<(), BuildError> {
+        let signals = [
+            ("columns.logs", vec![Table::Logs]),
+            ("columns.traces", vec![Table::Traces]),
+            ("columns.metrics", KINDS.map(Table::Metrics).into()),
+        ];
+        for ((setting, tables), renamed) in signals.into_iter().zip(&self.columns) {
+            let known: BTreeSet<&str> =
+                tables.iter().flat_map(|table| table.wanted()).map(|wanted| wanted.name).collect();
+            for ours in renamed.keys().filter(|ours| !known.contains(ours.as_str())) {
+                let known = known.iter().copied().collect::<Vec<_>>().join(", ");
+                return Err(BuildError::at(
+                    setting,
+                    format!("there is no column `{ours}`; there are {known}"),
+                ));
+            }
+            for table in tables {
+                let mut taken = BTreeSet::new();
+                for wanted in table.wanted() {
+                    let Some(name) = self.column(table, wanted.name) else { continue };
+                    if !taken.insert(name) {
+                        let message = format!(
+                            "gives two columns the name `{name}`; name each table column once, or set one to null"
+                        );
+                        return Err(BuildError::at(setting, message));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Database and table as they stand in a query.
     pub(super) fn quoted(&self, table: Table) -> String {
         self.qualified(self.name(table))
+    }
+
+    /// The question for the engine of a table.
+    pub(super) fn engine_of(&self, table: Table) -> String {
+        let literal = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+        let (database, name) = (literal(&self.database), literal(self.name(table)));
+        format!("SELECT engine FROM system.tables WHERE database = {database} AND name = {name}")
     }
 
     fn qualified(&self, name: &str) -> String {
@@ -211,7 +286,25 @@ mod tests {
             engine: "MergeTree".into(),
             ttl: Duration::from_secs(72 * 3600),
             json: false,
+            columns: Default::default(),
         }
+    }
+
+    #[test]
+    fn wrong_names_of_columns_are_told_with_what_there_is() {
+        let error = |ours: &str, theirs: &str| {
+            let mut naming = naming();
+            naming.columns[2] = [(ours.to_owned(), Some(theirs.to_owned()))].into();
+            naming.check_columns().map_err(|error| error.to_string())
+        };
+        assert_eq!(error("Value", "v"), Ok(()));
+        let unknown = error("Body", "v").unwrap_err();
+        assert!(
+            unknown.contains("there is no column `Body`; there are AggregationTemporality, "),
+            "{unknown}"
+        );
+        let twice = error("Value", "Flags").unwrap_err();
+        assert!(twice.contains("gives two columns the name `Flags`"), "{twice}");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     SupportedProtocolVersion,
@@ -84,9 +86,10 @@ impl Tls {
         let builder = if !is_secure {
             builder.with_root_certificates(RootCertStore::empty())
         } else if self.insecure_skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(BelieveAll(provider)))
+            let verifier = Arc::new(Verifier::new(Belief::All, &provider));
+            builder.dangerous().with_custom_certificate_verifier(verifier)
         } else {
-            builder.dangerous().with_custom_certificate_verifier(self.verifier(provider)?)
+            builder.dangerous().with_custom_certificate_verifier(self.verifier(&provider)?)
         };
         match self.identity()? {
             Some((certificates, key)) => builder
@@ -111,9 +114,9 @@ impl Tls {
         Ok(wanted.map(|(_, version)| version).collect())
     }
 
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
         let roots = Arc::new(self.roots()?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| BuildError::at("tls", error.to_string()))?;
         let Some(name) = &self.server_name_override else { return Ok(verifier) };
@@ -123,7 +126,7 @@ impl Tls {
                 format!("`{name}` is neither a host name nor an IP address"),
             )
         })?;
-        Ok(Arc::new(OtherName { name, verifier }))
+        Ok(Arc::new(Verifier::new(Belief::OtherName(name, verifier), provider)))
     }
 
     fn roots(&self) -> Result<RootCertStore, BuildError> {
@@ -195,53 +198,29 @@ fn certificates(path: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     }
 }
 
-/// Believes any certificate, for `insecure_skip_verify`.
+/// Checks the server's certificate in another way than rustls does by itself; signatures are always checked.
 #[derive(Debug)]
-struct BelieveAll(Arc<CryptoProvider>);
+struct Verifier {
+    belief: Belief,
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
-impl ServerCertVerifier for BelieveAll {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
+/// Which certificates are believed.
+#[derive(Debug)]
+enum Belief {
+    /// Any, for `insecure_skip_verify`.
+    All,
+    /// Those of another name than the address has, for `server_name_override`.
+    OtherName(ServerName<'static>, Arc<WebPkiServerVerifier>),
+}
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+impl Verifier {
+    fn new(belief: Belief, provider: &CryptoProvider) -> Self {
+        Self { belief, algorithms: provider.signature_verification_algorithms }
     }
 }
 
-/// Asks for a certificate of another name than the address has, for `server_name_override`.
-#[derive(Debug)]
-struct OtherName {
-    name: ServerName<'static>,
-    verifier: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for OtherName {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -250,13 +229,16 @@ impl ServerCertVerifier for OtherName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now);
+        let (name, verifier) = match &self.belief {
+            Belief::All => return Ok(ServerCertVerified::assertion()),
+            Belief::OtherName(name, verifier) => (name, verifier),
+        };
+        let verified = verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         // rustls names the host of the address in this error, which is not what was asked for.
         verified.map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::NotValidForName) => Error::General(format!(
                 "the server's certificate is not for `{}`, which server_name_override asks for",
-                self.name.to_str()
+                name.to_str()
             )),
             error => error,
         })
@@ -268,7 +250,7 @@ impl ServerCertVerifier for OtherName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -277,11 +259,11 @@ impl ServerCertVerifier for OtherName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

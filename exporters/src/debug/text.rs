@@ -3,8 +3,8 @@
 use watershed_pipeline::json_text::push_hex;
 use watershed_pipeline::{Attributes, Batch, Record, Signal, Value};
 
-use crate::calendar::{Moment, push_digits};
 use crate::flat_json::push_value;
+use watershed_pipeline::calendar::{Moment, push_digits};
 
 /// The line with the counts of a batch.
 pub(super) fn summary(batch: &Batch) -> String {

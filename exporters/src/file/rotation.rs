@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::BuildError;
 
-use crate::calendar::{Moment, push_digits};
+use watershed_pipeline::calendar::{Moment, push_digits};
 
 const DAY: u64 = 86_400_000_000_000;
 

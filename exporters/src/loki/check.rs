@@ -4,13 +4,14 @@
 //! Whether it takes them is asked with a request without any stream: address, password and tenant are looked at, and
 //! nothing is stored. Loki answers 422, since 3.4; others say 204 or 400.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::timeout;
 use watershed_config::{ConfigErrors, Section};
-use watershed_pipeline::{ExportError, StartError};
+use watershed_pipeline::{ExportError, Extensions, StartError};
 
 use super::answer::Verdict;
 use super::push::compress;
@@ -47,8 +48,8 @@ struct BuildInfo {
 ///
 /// # Errors
 /// The section has mistakes.
-pub async fn check(section: &Section) -> Result<check::Report, ConfigErrors> {
-    let loki = check::build::<Config>(section)?;
+pub async fn check(section: &Section, extensions: &Arc<Extensions>) -> Result<check::Report, ConfigErrors> {
+    let loki = check::build::<Config>(section, extensions)?;
     let findings = match timeout(check::TIMEOUT, loki.check()).await {
         Ok(Ok(report)) => report.findings(),
         Ok(Err(Obstacle::Down(reason) | Obstacle::Misconfigured(reason))) => vec![Finding::problem(reason)],

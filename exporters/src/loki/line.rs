@@ -7,8 +7,8 @@ use watershed_pipeline::json_text::{push_hex, push_json_string};
 use watershed_pipeline::{LogRecord, Record, Value};
 
 use super::value::{level, push_text};
-use crate::calendar::Moment;
 use crate::flat_json;
+use watershed_pipeline::calendar::Moment;
 
 /// What the line of an entry is.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]

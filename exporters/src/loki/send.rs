@@ -86,9 +86,7 @@ impl Sender {
 
     /// Reads certificates again if it is time to.
     pub(super) fn refresh(&self) {
-        if let Err(error) = self.client.refresh() {
-            tracing::warn!(%error, "certificates cannot be read again; going on with the old ones");
-        }
+        self.client.refresh();
     }
 
     /// Sends the requests of one batch; `tally` is what was dropped before.

@@ -11,7 +11,7 @@ use watershed_pipeline::{
 
 use super::mock::{Loki as MockLoki, Server, Stored};
 use super::{Config, Loki};
-use crate::client::Client;
+use crate::client::{Client, Credentials};
 use crate::testing;
 
 /// The time of all tests: 2026-01-01.
@@ -311,7 +311,8 @@ async fn a_real_loki_gives_back_what_was_sent() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
     let service = format!("watershed-test-{now}");
     let section = Section::from_text("loki", &format!("endpoint: {url}")).unwrap();
-    let client = Client::new(section.read::<Config>().unwrap().options(false)).unwrap();
+    let client =
+        Client::new(section.read::<Config>().unwrap().options(false), Credentials::default()).unwrap();
     for protocol in ["push", "otlp"] {
         let exporter =
             build(&format!("{{endpoint: '{url}', protocol: {protocol}, tenant: {{id: test}}}}")).unwrap();

@@ -2,9 +2,9 @@
 
 use watershed_pipeline::{Attributes, DataPoint, LogRecord, Number, PointValue, Record, Span, Value};
 
-use crate::calendar::Moment;
 use crate::flat_json::{duration_ms, push_value, severity_name, span_kind, status_name};
 use crate::terminal;
+use watershed_pipeline::calendar::Moment;
 
 /// Where the second and further lines of a message begin.
 const INDENT: &str = "    ";

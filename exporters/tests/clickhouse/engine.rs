@@ -1,8 +1,12 @@
 //! The exporter against the real ClickHouse engine.
 
 #[path = "../../../tests/support/clickhouse.rs"]
-#[expect(dead_code, reason = "other tests use more of it")]
 mod support;
+
+#[path = "columns.rs"]
+mod columns;
+#[path = "crash.rs"]
+mod crash;
 
 use std::time::Duration;
 
@@ -657,7 +661,7 @@ async fn the_doctor_reports_version_tables_and_rights_without_writing() {
     let database = server.database();
     let examine = async |more: &str| {
         let yaml = format!("endpoint: {}\ndatabase: {database}\ntimeout: 9s\n{more}", server.url());
-        check(&Section::from_text("clickhouse", &yaml).unwrap()).await.unwrap()
+        check(&Section::from_text("clickhouse", &yaml).unwrap(), &std::sync::Arc::default()).await.unwrap()
     };
     let texts = |report: &Report, severity: Severity| -> Vec<String> {
         let all = report.servers.iter().flat_map(|server| &server.findings);

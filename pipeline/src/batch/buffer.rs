@@ -86,6 +86,11 @@ impl Buffer {
     pub(crate) fn memory_size(&self) -> usize {
         self.wire.len() + self.own.capacity()
     }
+
+    /// Bytes that copies of the buffer share.
+    pub(crate) fn received_size(&self) -> usize {
+        self.wire.len()
+    }
 }
 
 /// Whether the bytes are UTF-8, with a short path for the short ASCII that telemetry mostly is.

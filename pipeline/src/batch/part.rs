@@ -41,7 +41,7 @@ pub(crate) enum Holder {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) buffer: Buffer,
     pub(crate) keys: KeyTable,
@@ -51,8 +51,27 @@ pub(crate) struct Part {
     pub(crate) rows: Rows,
     /// The received bytes are, as they stand, this part's encoding.
     pub(crate) pristine: bool,
-    /// The memory counted for this part; shared with copies of it.
+    /// The memory counted for this part, and for what it was copied from as it still holds the received bytes.
     pub(crate) reservation: Option<Arc<Reservation>>,
+}
+
+impl Clone for Part {
+    /// Copies everything but the received bytes, and has the memory that this takes counted.
+    fn clone(&self) -> Self {
+        let mut part = Self {
+            buffer: self.buffer.clone(),
+            keys: self.keys.clone(),
+            attrs: self.attrs.clone(),
+            resources: self.resources.clone(),
+            scopes: self.scopes.clone(),
+            rows: self.rows.clone(),
+            pristine: self.pristine,
+            reservation: None,
+        };
+        let size = || part.memory_size() - part.buffer.received_size();
+        part.reservation = self.reservation.as_ref().map(|origin| Arc::new(origin.for_copy(size())));
+        part
+    }
 }
 
 impl Part {

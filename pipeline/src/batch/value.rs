@@ -92,6 +92,22 @@ impl Stored {
     }
 }
 
+impl std::hash::Hash for Value<'_> {
+    /// Values that are equal have equal hashes; a number hashes by its bits, nested values by their bytes.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Empty => {}
+            Self::Str(text) => text.hash(state),
+            Self::Bool(value) => value.hash(state),
+            Self::Int(number) => number.hash(state),
+            // The two zeros are equal.
+            Self::Double(number) => (number + 0.0).to_bits().hash(state),
+            Self::Bytes(bytes) | Self::Array(Array(bytes)) | Self::Map(Map(bytes)) => bytes.hash(state),
+        }
+    }
+}
+
 impl<'a> Array<'a> {
     /// The items, in order.
     #[must_use]

@@ -12,13 +12,13 @@ use tokio::task::spawn_blocking;
 
 use super::ledger::{Claim, DropReason, Ledger, Load};
 use super::queue::Queue;
-use super::settings::{SendingQueue, Sizer};
+use super::settings::{QueueCompression, SendingQueue, Sizer};
 use crate::batch::Batch;
 use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::storage::{
-    AppendError, Content, DeadLetters, Fsync, OsDisk, Record, Store, StoreOptions, Tally, Ticket, to_batch,
-    to_record,
+    AppendError, Content, DeadLetters, Encoding, Fsync, Group, OsDisk, Piece, Record, Store, StoreOptions,
+    Tally, Ticket, to_batch, to_record,
 };
 use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
 
@@ -121,6 +121,13 @@ impl SendingQueue {
         if self.queue_size.is_some() { self.sizer } else { Sizer::Bytes }
     }
 
+    fn encoding(&self) -> Encoding {
+        match self.compression {
+            QueueCompression::None => Encoding::Plain,
+            QueueCompression::Lz4 => Encoding::Lz4,
+        }
+    }
+
     fn store_options(&self) -> StoreOptions {
         let quota = self.quota.bytes();
         let mut options = StoreOptions::new(quota);
@@ -192,7 +199,7 @@ impl Inner {
             },
         };
         let hold = Hold { queue: Arc::clone(self), ticket, abandoned: AtomicBool::new(false) };
-        Some(Load::resumed(batch, &self.ledger, Arc::new(hold)))
+        Some(Load::resumed(batch, &self.ledger, Arc::new(hold), ticket.sequence))
     }
 
     /// Keeps a record as a dead letter. What can't be kept is told and gone: it is counted as dropped anyway.
@@ -256,7 +263,7 @@ impl Queue for DurableQueue {
         load.batch_mut().set_id(self.0.ids.next());
         let mut batch = load.batch().clone();
         batch.take_custody();
-        let record = to_record(&batch, None);
+        let record = to_record(&batch, None, self.0.options.encoding());
         let has_sender = load.has_sender();
         let patient = self.0.options.block_on_overflow;
         let stopping = async {
@@ -286,6 +293,21 @@ impl Queue for DurableQueue {
         }
     }
 
+    fn separated(&self) -> Vec<Group> {
+        self.0.store.get().map(Store::take_groups).unwrap_or_default()
+    }
+
+    async fn unite(&self, pieces: Vec<Piece>) -> Option<u128> {
+        let group = Group { id: self.0.ids.next(), pieces };
+        let (inner, id) = (Arc::clone(&self.0), group.id);
+        let noted = spawn_blocking(move || inner.store.get().map(|store| store.note_group(&group))).await;
+        if let Ok(Some(Err(error))) = noted {
+            let (exporter, signal) = (&self.0.ledger.exporter, self.0.ledger.signal);
+            tracing::warn!(exporter, %signal, %error, "could not write down how a batch was merged; a crash now may send it twice");
+        }
+        Some(id)
+    }
+
     fn close(&self) {
         self.0.closing.store(true, Ordering::Relaxed);
         if let Some(store) = self.0.store.get() {
@@ -310,7 +332,7 @@ impl Queue for DurableQueue {
     }
 
     async fn bury(&self, batch: &Batch, reason: &str) {
-        self.0.bury(to_record(batch, Some(reason)), reason).await;
+        self.0.bury(to_record(batch, Some(reason), self.0.options.encoding()), reason).await;
     }
 }
 

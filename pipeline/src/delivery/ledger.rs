@@ -140,19 +140,26 @@ pub(crate) struct Load {
     open: usize,
     ledger: Arc<Ledger>,
     claims: Vec<Arc<dyn Claim>>,
+    /// Its number in a queue on disk.
+    sequence: Option<u64>,
 }
 
 impl Load {
     pub(crate) fn new(batch: Batch, ledger: &Arc<Ledger>) -> Self {
         let open = batch.len();
         ledger.held.add(signed(open));
-        Self { batch, open, ledger: Arc::clone(ledger), claims: Vec::new() }
+        Self { batch, open, ledger: Arc::clone(ledger), claims: Vec::new(), sequence: None }
     }
 
     /// The load of a batch that a queue held, and whose items were counted as held all the time.
-    pub(crate) fn resumed(batch: Batch, ledger: &Arc<Ledger>, claim: Arc<dyn Claim>) -> Self {
+    pub(crate) fn resumed(batch: Batch, ledger: &Arc<Ledger>, claim: Arc<dyn Claim>, sequence: u64) -> Self {
         let open = batch.len();
-        Self { batch, open, ledger: Arc::clone(ledger), claims: vec![claim] }
+        Self { batch, open, ledger: Arc::clone(ledger), claims: vec![claim], sequence: Some(sequence) }
+    }
+
+    /// The number of the record that the load is, if a queue on disk gave it out.
+    pub(crate) fn sequence(&self) -> Option<u64> {
+        self.sequence
     }
 
     /// A queue has the items safe: the senders are answered, and the items stay counted as held.
@@ -199,6 +206,7 @@ impl Load {
             batch: rest,
             ledger: Arc::clone(&self.ledger),
             claims: self.claims.clone(),
+            sequence: self.sequence,
         })
     }
 

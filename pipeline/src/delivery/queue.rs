@@ -11,6 +11,7 @@ use super::settings::{SendingQueue, Sizer};
 use crate::batch::Batch;
 use crate::component::{Refusal, StartError};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::storage::{Group, Piece};
 use crate::telemetry::Gauge;
 
 /// Where loads wait for a consumer. A durable queue stands behind the same four calls.
@@ -27,6 +28,16 @@ pub(super) trait Queue: Send + Sync + 'static {
     /// The oldest load; `None` once the queue is closed and empty.
     async fn take(&self) -> Option<Load>;
 
+    /// The merged batches of an earlier run, whose records the queue still has. Says so once.
+    fn separated(&self) -> Vec<Group> {
+        Vec::new()
+    }
+
+    /// Writes down what a merged batch was made of, before it is sent, and gives it an id; none if the queue has none.
+    async fn unite(&self, _pieces: Vec<Piece>) -> Option<u128> {
+        None
+    }
+
     /// Nothing more comes: consumers get what is left and then `None`.
     fn close(&self);
 
@@ -42,12 +53,14 @@ pub(super) trait Queue: Send + Sync + 'static {
     async fn bury(&self, _batch: &Batch, _reason: &str) {}
 }
 
-/// A queue in memory, first in, first out, limited by its sizer.
+/// A queue in memory, first in, first out, limited by its sizer and by the memory that it takes.
 pub(super) struct MemoryQueue {
     options: SendingQueue,
     lifecycle: Lifecycle,
     size: Gauge,
     room: Arc<Semaphore>,
+    /// Room in memory, in KiB; none where `queue_size` itself counts bytes.
+    memory: Option<(Arc<Semaphore>, u32)>,
     /// As many permits as there are waiting loads; closed when nothing more comes.
     ready: Semaphore,
     waiting: Mutex<VecDeque<Load>>,
@@ -58,6 +71,7 @@ struct Place {
     size: Gauge,
     units: i64,
     _room: OwnedSemaphorePermit,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Claim for Place {}
@@ -71,13 +85,39 @@ impl Drop for Place {
 impl MemoryQueue {
     pub(super) fn new(options: SendingQueue, lifecycle: Lifecycle, size: Gauge) -> Self {
         let room = Arc::new(Semaphore::new(options.memory_size().min(Semaphore::MAX_PERMITS)));
-        Self { options, lifecycle, size, room, ready: Semaphore::new(0), waiting: Mutex::default() }
+        let memory = (options.sizer != Sizer::Bytes).then(|| {
+            let limit = kibibytes(usize::try_from(options.memory_quota.bytes()).unwrap_or(usize::MAX));
+            (Arc::new(Semaphore::new(limit as usize)), limit)
+        });
+        let (ready, waiting) = (Semaphore::new(0), Mutex::default());
+        Self { options, lifecycle, size, room, memory, ready, waiting }
     }
 
-    /// Finds room for so many units, or says what becomes of the load.
-    async fn place(&self, units: u32, has_sender: bool) -> Result<OwnedSemaphorePermit, Overflow> {
+    /// Finds a place for the load, or says what becomes of it. A load larger than the whole queue is let in alone.
+    async fn place(&self, load: &Load) -> Result<Place, Overflow> {
+        let has_sender = load.has_sender();
+        let units = size_of(load.batch(), self.options.sizer).min(self.options.memory_size());
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let room = self.acquire(&self.room, units, has_sender).await?;
+        let memory = match &self.memory {
+            Some((memory, limit)) => {
+                let size = kibibytes(load.batch().memory_size()).min(*limit);
+                Some(self.acquire(memory, size, has_sender).await?)
+            }
+            None => None,
+        };
+        self.size.add(units.into());
+        Ok(Place { size: self.size.clone(), units: units.into(), _room: room, _memory: memory })
+    }
+
+    async fn acquire(
+        &self,
+        room: &Arc<Semaphore>,
+        units: u32,
+        has_sender: bool,
+    ) -> Result<OwnedSemaphorePermit, Overflow> {
         const STOPPING: Overflow = ("the process is stopping; send it again", DropReason::Shutdown);
-        match Arc::clone(&self.room).try_acquire_many_owned(units) {
+        match Arc::clone(room).try_acquire_many_owned(units) {
             Ok(permit) => return Ok(permit),
             Err(TryAcquireError::Closed) => return Err(STOPPING),
             Err(TryAcquireError::NoPermits) if !self.options.block_on_overflow => {
@@ -85,7 +125,7 @@ impl MemoryQueue {
             }
             Err(TryAcquireError::NoPermits) => {}
         }
-        let room = Arc::clone(&self.room).acquire_many_owned(units);
+        let room = Arc::clone(room).acquire_many_owned(units);
         tokio::select! {
             biased;
             permit = room => permit.map_err(|_| STOPPING),
@@ -100,17 +140,13 @@ type Overflow = (&'static str, DropReason);
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn put(&self, mut load: Load) {
-        // A batch larger than the whole queue is let in alone.
-        let units = size_of(load.batch(), self.options.sizer).min(self.options.memory_size());
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let permit = match self.place(units, load.has_sender()).await {
-            Ok(permit) => permit,
+        let place = match self.place(&load).await {
+            Ok(place) => place,
             Err((told, reason)) => {
                 return load.overflow(&Refusal::Retry { reason: told.to_owned(), after: None }, reason);
             }
         };
-        self.size.add(units.into());
-        load.add_claim(Arc::new(Place { size: self.size.clone(), units: units.into(), _room: permit }));
+        load.add_claim(Arc::new(place));
         if !self.options.wait_for_result {
             load.take_responsibility();
         }
@@ -128,12 +164,20 @@ impl Queue for MemoryQueue {
     fn close(&self) {
         self.ready.close();
         self.room.close();
+        if let Some((memory, _)) = &self.memory {
+            memory.close();
+        }
     }
 
     fn abandon(&self) {
         let left = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         drop(left);
     }
+}
+
+/// So many bytes in KiB, rounded up: a semaphore can't be asked for more than fits 32 bits.
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).max(1)
 }
 
 /// The size of a batch as the sizer counts it, at least one.

@@ -8,15 +8,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use watershed_config::{ByteSize, ConfigError, ConfigErrors, Period, Section};
+use watershed_config::{ByteSize, ComponentId, ConfigError, ConfigErrors, Period, Section};
 
 use crate::batch::Signal;
 use crate::component::Reach;
+use crate::extension::Extensions;
 use crate::storage::queue_directory;
 
 const MEMORY: &str = "memory";
 const DISK: &str = "disk";
-const FILE_STORAGE: &str = "file_storage";
 const QUOTA_MIN: ByteSize = ByteSize::new(1 << 20);
 
 /// The most batches that one exporter sends at the same time.
@@ -53,15 +53,22 @@ pub struct SendingQueue {
     pub wait_for_result: bool,
     /// Where the queue is kept: `disk` or `memory`. Default `disk` for exporters that send over a network: a sender is
     /// told that its data is taken when it is on disk. What is in `memory` is lost in a crash. The id of a
-    /// `file_storage` extension means `disk`.
+    /// `file_storage` extension means on disk, in its directory.
     pub storage: Option<String>,
     /// How much a queue on disk takes at most; more has to wait. Default `10GiB` for each exporter and signal.
     pub quota: ByteSize,
+    /// How much memory the batches in a queue in memory take at most, beside `queue_size`; more has to wait, except a
+    /// single batch that is larger. Does not count with `sizer: bytes`. Default `64MiB` for each exporter and signal; the
+    /// Collector has no such limit.
+    pub memory_quota: ByteSize,
+    /// How batches in a queue on disk are compressed: `none` (default) or `lz4`, which makes them several times smaller
+    /// for about 0.3 µs a record.
+    pub compression: QueueCompression,
     /// When a sender is told that its data is on disk. Default `group`.
     pub fsync: FsyncPolicy,
     /// The period of `fsync: interval`. Default `100ms`.
     pub fsync_interval: Period,
-    /// Merges small batches and splits large ones. Off unless given.
+    /// Merges small batches and splits large ones. Off unless given, but for exporters whose page says otherwise.
     pub batch: Option<BatchOptions>,
 }
 
@@ -78,13 +85,24 @@ pub enum FsyncPolicy {
     None,
 }
 
+/// How batches in a queue on disk are compressed. What was written before a change stays readable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueCompression {
+    /// Not at all: the least work where the disk is quick.
+    #[default]
+    None,
+    /// With LZ4: fewer bytes on a slow disk, and more batches in the same `quota`.
+    Lz4,
+}
+
 /// How batches are merged and split on their way out of the queue.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchOptions {
     /// How long the first item of a batch waits at most. Default `200ms`.
     pub flush_timeout: Period,
-    /// A batch of this size goes out at once. Default 8192.
+    /// A batch of this size goes out at once; with 1, batches go out as they come. Default 8192.
     pub min_size: usize,
     /// No batch is larger than this; `0` means no limit. Default 0.
     pub max_size: usize,
@@ -134,6 +152,8 @@ impl Default for SendingQueue {
             wait_for_result: false,
             storage: None,
             quota: ByteSize::new(10 << 30),
+            memory_quota: ByteSize::new(64 << 20),
+            compression: QueueCompression::None,
             fsync: FsyncPolicy::Group,
             fsync_interval: Period::milliseconds(100),
             batch: None,
@@ -167,6 +187,8 @@ pub(crate) struct DeliverySettings {
     pub(crate) retry: Option<RetryOnFailure>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) storage: Storage,
+    /// The directory of the extension that the queue is kept in, instead of that of the process.
+    pub(crate) root: Option<PathBuf>,
     /// The directory of the queue, if it is kept on disk.
     pub(crate) directory: Option<PathBuf>,
 }
@@ -182,7 +204,11 @@ pub(crate) enum Storage {
 
 impl DeliverySettings {
     /// Takes the options out of an exporter's section, with all mistakes in them.
-    pub(crate) fn take(section: &mut Section, reach: Reach) -> (Self, Vec<ConfigError>) {
+    pub(crate) fn take(
+        section: &mut Section,
+        reach: Reach,
+        batch: Option<BatchOptions>,
+    ) -> (Self, Vec<ConfigError>) {
         let mut errors = Vec::new();
         let queue = take::<SendingQueue>(section, "sending_queue", &mut errors, SendingQueue::mistakes);
         let retry =
@@ -201,10 +227,15 @@ impl DeliverySettings {
             (None, Reach::Network { .. }) => Storage::DiskIfPossible,
             (Some(_), _) => Storage::Disk,
         };
+        let mut queue = queue.or(default_queue).filter(|queue| queue.enabled);
+        if let Some(queue) = queue.as_mut().filter(|queue| !queue.wait_for_result && queue.batch.is_none()) {
+            queue.batch = batch;
+        }
         let settings = Self {
             storage,
+            root: None,
             directory: None,
-            queue: queue.or(default_queue).filter(|queue| queue.enabled),
+            queue,
             retry: Some(retry.unwrap_or_default()).filter(|retry| retry.enabled),
             timeout: (!timeout.is_zero()).then_some(timeout),
         };
@@ -213,6 +244,21 @@ impl DeliverySettings {
 }
 
 impl DeliverySettings {
+    /// Finds the extension that the settings of the queue name, if they name one.
+    ///
+    /// # Errors
+    /// There is none of that name that is switched on and offers storage.
+    pub(crate) fn find_storage(&mut self, extensions: &Extensions) -> Result<(), String> {
+        let named = self.queue.as_ref().and_then(|queue| queue.storage.as_deref());
+        let Some(named) = named.filter(|named| ![MEMORY, DISK].contains(named)) else { return Ok(()) };
+        let found = named.parse::<ComponentId>().and_then(|id| extensions.storage(&id));
+        let found = found.map_err(|problem| {
+            format!("must be `disk`, `memory` or the id of an extension such as `file_storage`: {problem}")
+        });
+        self.root = Some(found?);
+        Ok(())
+    }
+
     /// Says where the queues of the process are, if it has such a place, and decides what follows from that.
     pub(crate) fn place(&mut self, root: Option<&Path>, exporter: &str, signal: Signal) {
         if self.storage == Storage::DiskIfPossible {
@@ -221,6 +267,7 @@ impl DeliverySettings {
         if self.queue.is_none() || self.storage == Storage::Memory {
             return;
         }
+        let root = self.root.as_deref().or(root);
         self.directory = root.map(|root| queue_directory(root, exporter, signal));
         if let Some(retry) = &mut self.retry {
             // What is on disk can wait for ever.
@@ -261,13 +308,6 @@ impl SendingQueue {
         if self.queue_size == Some(0) {
             complain("queue_size", "must be positive; `enabled: false` switches the queue off");
         }
-        let known = |storage: &str| {
-            let kind = storage.split('/').next();
-            storage == MEMORY || storage == DISK || kind == Some(FILE_STORAGE)
-        };
-        if self.storage.as_deref().is_some_and(|storage| !known(storage)) {
-            complain("storage", "must be `disk`, `memory` or the id of a `file_storage` extension");
-        }
         if self.wait_for_result && self.storage.as_deref().is_some_and(|storage| storage != MEMORY) {
             complain(
                 "wait_for_result",
@@ -276,6 +316,9 @@ impl SendingQueue {
         }
         if self.quota < QUOTA_MIN {
             complain("quota", "must be at least `1MiB`");
+        }
+        if self.memory_quota < QUOTA_MIN {
+            complain("memory_quota", "must be at least `1MiB`");
         }
         if self.fsync_interval.is_zero() {
             complain(
@@ -344,10 +387,34 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let mut section = Section::from_text("otlp", text).unwrap();
-        let (_, errors) = DeliverySettings::take(&mut section, Reach::Local);
+        let (_, errors) = DeliverySettings::take(&mut section, Reach::Local, None);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors, expected);
         assert_eq!(section.keys().collect::<Vec<_>>(), ["endpoint"]);
+    }
+
+    #[test]
+    fn a_queue_is_kept_in_the_directory_of_the_extension_that_it_names() {
+        let mut extensions = Extensions::default();
+        let offers = crate::extension::Extension::new().with_storage("/own".into());
+        extensions.insert("file_storage/own".parse().unwrap(), offers, true);
+        let settings = |storage: &str| {
+            let text = format!("endpoint: x\nsending_queue: {{storage: {storage}}}");
+            let mut section = Section::from_text("otlp", &text).unwrap();
+            let (mut settings, errors) = DeliverySettings::take(&mut section, Reach::Local);
+            assert_eq!(errors, []);
+            settings.find_storage(&extensions)?;
+            settings.place(Some(Path::new("/all")), "otlp", Signal::Logs);
+            Ok::<_, String>(settings.directory)
+        };
+        assert_eq!(settings("memory"), Ok(None));
+        assert_eq!(settings("disk"), Ok(Some("/all/otlp/logs".into())));
+        assert_eq!(settings("file_storage/own"), Ok(Some("/own/otlp/logs".into())));
+        assert_eq!(
+            settings("dsik").unwrap_err(),
+            "must be `disk`, `memory` or the id of an extension such as `file_storage`: the extension `dsik` is not \
+             configured; use one of: file_storage/own"
+        );
     }
 
     #[test]
@@ -361,10 +428,9 @@ mod tests {
     #[test]
     fn mistakes_have_a_place_and_a_way_out() {
         check(
-            "endpoint: x\nsending_queue: {queue_size: 0, storage: nowhere}\ntimeout: soon",
+            "endpoint: x\nsending_queue: {queue_size: 0}\ntimeout: soon",
             &[
                 "otlp:2:29: otlp.sending_queue.queue_size: must be positive; `enabled: false` switches the queue off",
-                "otlp:2:41: otlp.sending_queue.storage: must be `disk`, `memory` or the id of a `file_storage` extension",
                 "otlp:3:1: otlp.timeout: `soon` is not a period; write `5s`, `1m30s` or `200ms`",
             ],
         );
@@ -376,13 +442,30 @@ mod tests {
 
     #[test]
     fn reach_decides_what_stands_in_front_by_default() {
-        let take =
-            |text: &str, reach| DeliverySettings::take(&mut Section::from_text("x", text).unwrap(), reach).0;
+        let take = |text: &str, reach| {
+            DeliverySettings::take(&mut Section::from_text("x", text).unwrap(), reach, None).0
+        };
         let network = Reach::Network { timeout: Duration::from_secs(7) };
         assert!(take("", Reach::Local).queue.is_none());
         assert!(take("sending_queue:", Reach::Local).queue.is_some());
         assert!(take("sending_queue: {enabled: false}", network).queue.is_none());
         assert_eq!(take("", network).timeout, Some(Duration::from_secs(7)));
         assert_eq!(take("timeout: 0", network).timeout, None);
+    }
+
+    #[test]
+    fn an_exporter_decides_how_batches_are_merged_unless_the_user_does() {
+        let network = Reach::Network { timeout: Duration::from_secs(7) };
+        let min_size = |text: &str| {
+            let own = BatchOptions { min_size: 77, ..BatchOptions::default() };
+            let mut section = Section::from_text("x", text).unwrap();
+            let queue = DeliverySettings::take(&mut section, network, Some(own)).0.queue;
+            queue.and_then(|queue| queue.batch).map(|batch| batch.min_size)
+        };
+        assert_eq!(min_size(""), Some(77));
+        assert_eq!(min_size("sending_queue: {num_consumers: 2}"), Some(77));
+        assert_eq!(min_size("sending_queue: {batch: {min_size: 1}}"), Some(1));
+        assert_eq!(min_size("sending_queue: {wait_for_result: true}"), None);
+        assert_eq!(min_size("sending_queue: {enabled: false}"), None);
     }
 }

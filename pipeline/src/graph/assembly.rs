@@ -12,10 +12,12 @@ use super::{Environment, Graph, Inlet, diagram, signal_of};
 use crate::batch::Signal;
 use crate::component::{Exporter, KeyHash, State};
 use crate::delivery::Delivery;
+use crate::extension::Extensions;
 use crate::lanes::{Alarm, Meter, Pipeline, Segment, Sink, Stage};
 use crate::lifecycle::Lifecycle;
 use crate::outlet::Outlet;
 use crate::telemetry::Kind;
+use crate::vault::Vault;
 
 /// The graph in the making.
 struct Assembly<'a> {
@@ -39,6 +41,7 @@ pub(super) fn assemble(
     topology: &Topology,
     document: &Document,
     cx: &Environment,
+    extensions: Arc<Extensions>,
 ) -> Result<Graph, ConfigErrors> {
     let mut assembly = Assembly {
         document,
@@ -74,6 +77,8 @@ pub(super) fn assemble(
         lifecycle: assembly.lifecycle,
         telemetry: cx.telemetry.clone(),
         shutdown_timeout: cx.shutdown_timeout,
+        vault: cx.storage.as_deref().map(|root| Arc::new(Vault::new(root))),
+        extensions,
         diagram: diagram::mermaid(document, topology),
         warnings: unused(document),
     })
@@ -241,7 +246,7 @@ impl Chain {
     }
 }
 
-/// Warns of components that are configured and not used.
+/// Warns of components and extensions that are configured and not used.
 fn unused(document: &Document) -> Vec<ConfigWarning> {
     let used: Vec<&ComponentId> = document
         .service
@@ -255,6 +260,14 @@ fn unused(document: &Document) -> Vec<ConfigWarning> {
         path: section.path().to_owned(),
         message: format!("`{id}` is configured but no pipeline uses it, so it is not started"),
     };
+    let switched_on = |id: &ComponentId| document.service.extensions.iter().any(|on| on.value == *id);
+    let off =
+        document.extensions.iter().filter(|(id, _)| !switched_on(id)).map(|(id, section)| ConfigWarning {
+            origin: Some(section.origin().clone()),
+            path: section.path().to_owned(),
+            message: format!("`{id}` is configured but not in `service.extensions`, so it is not used"),
+        });
     let sections = [&document.receivers, &document.processors, &document.exporters, &document.connectors];
-    sections.into_iter().flatten().filter(|(id, _)| !used.contains(&id)).map(warn).collect()
+    let unused = sections.into_iter().flatten().filter(|(id, _)| !used.contains(&id)).map(warn);
+    unused.chain(off).collect()
 }

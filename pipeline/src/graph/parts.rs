@@ -54,7 +54,11 @@ impl Parts {
             exporters: each(&document.exporters, errors, |id, section| {
                 let factory = find("exporter", id, section, exporters, |factory| &factory.description)?;
                 let mut own = section.clone();
-                let (delivery, mut mistakes) = DeliverySettings::take(&mut own, factory.reach);
+                let (mut delivery, mut mistakes) =
+                    DeliverySettings::take(&mut own, factory.reach, factory.batch);
+                if let Err(problem) = delivery.find_storage(&cx.context(Kind::Exporter, id).extensions()) {
+                    mistakes.push(section.error_at("sending_queue.storage", problem));
+                }
                 let exporter = (factory.parse)(&own)
                     .and_then(|settings| built(section, settings.build(&cx.context(Kind::Exporter, id))));
                 let exporter = exporter.map_err(|others| mistakes.extend(others)).ok();

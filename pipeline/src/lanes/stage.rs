@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Pipeline, Sweep};
 use crate::batch::{Batch, Signal};
-use crate::component::{Out, Processor, Refusal};
+use crate::component::{Out, Processor, Refusal, Suspended};
 use crate::delivery::Complaints;
 use crate::lifecycle::{Lifecycle, guard};
 use crate::receipt::Receipt;
@@ -34,7 +34,22 @@ pub(crate) struct Meter {
     merged: Counter,
     refused: Counter,
     derived: Counter,
+    suspended: Counter,
+    resumed: Counter,
     held: Gauge,
+}
+
+/// What one call of a processor did to the numbers of items.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    /// Given to it by the stage before.
+    taken: usize,
+    /// Given to it from what was handed over at the last stop.
+    resumed: usize,
+    /// Handed over by it for the next start.
+    suspended: usize,
+    held_before: usize,
+    held_after: usize,
 }
 
 impl Meter {
@@ -56,6 +71,8 @@ impl Meter {
             merged: counter("merged", "Items that went into other items."),
             refused: counter("refused", "Items given back to their sender."),
             derived: counter("derived", "Items made beside the stream, such as metrics of logs."),
+            suspended: counter("suspended", "Held items that were written to disk at a stop."),
+            resumed: counter("resumed", "Items that were read back from disk after a stop."),
             held: telemetry.gauge(
                 "otelcol_processor_held_items",
                 Unit::Items,
@@ -65,17 +82,20 @@ impl Meter {
         }
     }
 
-    fn settle(&self, out: &Out, taken: usize, held_before: usize, held_after: usize) {
+    fn settle(&self, out: &Out, change: Change) {
+        let Change { taken, resumed, suspended, held_before, held_after } = change;
         let passed: usize = out.passed.iter().map(Batch::len).sum();
-        let incoming = held_before + taken;
-        let accounted = held_after + passed;
+        let incoming = held_before + taken + resumed;
+        let accounted = held_after + passed + suspended;
         self.incoming.add(taken as u64);
+        self.resumed.add(resumed as u64);
+        self.suspended.add(suspended as u64);
         self.outgoing.add(passed as u64);
         self.added.add(accounted.saturating_sub(incoming) as u64);
         let gone = incoming.saturating_sub(accounted);
         let merged = out.merged.min(gone);
         self.merged.add(merged as u64);
-        let refused = if out.refused.is_some() { (gone - merged).min(taken) } else { 0 };
+        let refused = if out.refused.is_some() { (gone - merged).min(taken + resumed) } else { 0 };
         self.refused.add(refused as u64);
         self.dropped.add((gone - merged - refused) as u64);
         let change = held_after.abs_diff(held_before);
@@ -105,11 +125,54 @@ impl Stage {
         }
     }
 
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
     /// Gives a batch to the processor. If it refuses, the batch's senders are told.
     pub(super) fn process(&mut self, batch: Batch, now: Instant) -> Out {
+        let change = Change { taken: batch.len(), ..Change::default() };
+        self.give(batch, change, now)
+    }
+
+    /// Gives the processor a batch that was handed over at the last stop.
+    pub(super) fn process_again(&mut self, batch: Batch, now: Instant) -> Out {
+        let change = Change { resumed: batch.len(), ..Change::default() };
+        self.give(batch, change, now)
+    }
+
+    /// Asks the processor for what it wants to go on with after the stop.
+    pub(super) fn suspend(&mut self, kept: &mut Suspended) {
+        if self.is_broken {
+            return;
+        }
+        let mut own = Suspended::default();
+        let held_before = self.processor.held();
+        if let Err(reason) = guard(|| self.processor.suspend(&mut own)) {
+            self.is_broken = true;
+            self.lifecycle.fail(&self.id, reason);
+        }
+        // What was handed over before a panic is whole; the rest can't be had any more.
+        let held_after = if self.is_broken { 0 } else { self.processor.held() };
+        let change = Change { suspended: own.items(), held_before, held_after, ..Change::default() };
+        self.meter(self.signal).settle(&Out::default(), change);
+        kept.memory.append(&mut own.memory);
+        kept.batches.append(&mut own.batches);
+    }
+
+    /// Gives the processor what an instance before remembered.
+    pub(super) fn resume(&mut self, memory: &[u8]) {
+        if !self.is_broken
+            && let Err(reason) = guard(|| self.processor.resume(memory))
+        {
+            self.is_broken = true;
+            self.lifecycle.fail(&self.id, reason);
+        }
+    }
+
+    fn give(&mut self, batch: Batch, change: Change, now: Instant) -> Out {
         let receipts = batch.receipts();
-        let (signal, items) = (batch.signal(), batch.len());
-        let mut out = self.call(signal, items, |processor, out| processor.process(batch, now, out));
+        let mut out = self.call(batch.signal(), change, |processor, out| processor.process(batch, now, out));
         for receipt in &receipts {
             // Derived telemetry belongs to the same send: if it can't be taken, the sender hears it.
             out.derived.iter_mut().for_each(|batch| batch.add_receipt(receipt.clone()));
@@ -124,10 +187,12 @@ impl Stage {
     pub(super) fn sweep(&mut self, sweep: Sweep, now: Instant) -> Option<Out> {
         match sweep {
             Sweep::Tick if self.deadline().is_some_and(|deadline| deadline <= now) => {
-                Some(self.call(self.signal, 0, |processor, out| processor.tick(now, out)))
+                Some(self.call(self.signal, Change::default(), |processor, out| processor.tick(now, out)))
             }
             Sweep::Tick => None,
-            Sweep::Drain => Some(self.call(self.signal, 0, |processor, out| processor.drain(now, out))),
+            Sweep::Drain => {
+                Some(self.call(self.signal, Change::default(), |processor, out| processor.drain(now, out)))
+            }
         }
     }
 
@@ -168,13 +233,13 @@ impl Stage {
     fn call(
         &mut self,
         signal: Signal,
-        items: usize,
+        change: Change,
         action: impl FnOnce(&mut dyn Processor, &mut Out),
     ) -> Out {
         let mut out = Out::default();
         if self.is_broken {
             out.refuse(broken());
-            self.meter(signal).settle(&out, items, 0, 0);
+            self.meter(signal).settle(&out, change);
             return out;
         }
         let held_before = self.processor.held();
@@ -184,10 +249,11 @@ impl Stage {
             out = Out::default();
             out.refuse(broken());
             // What it held is still in there, but nobody can get it out.
-            self.meter(signal).settle(&out, items, held_before, 0);
+            self.meter(signal).settle(&out, Change { held_before, ..change });
             return out;
         }
-        self.meter(signal).settle(&out, items, held_before, self.processor.held());
+        let held_after = self.processor.held();
+        self.meter(signal).settle(&out, Change { held_before, held_after, ..change });
         out
     }
 

@@ -34,6 +34,49 @@ pub(crate) fn encode<'a>(parts: impl DoubleEndedIterator<Item = &'a Part> + Clon
     writer.finish()
 }
 
+/// Encodes the rows at these positions, counted over all parts and in ascending order, as a request of their own.
+pub(crate) fn encode_chosen<'a>(
+    parts: impl DoubleEndedIterator<Item = &'a Part> + Clone,
+    positions: &[usize],
+) -> Bytes {
+    let mut writer = BackwardWriter::with_capacity(512 * (positions.len() + 1));
+    let mut before: usize = parts.clone().map(Part::len).sum();
+    let mut rest = positions;
+    for part in parts.rev() {
+        before -= part.len();
+        let (others, own) = rest.split_at(rest.partition_point(|position| *position < before));
+        // A part may hold metrics without any point, which belong to no record.
+        if !own.is_empty() {
+            encode_rows(part, own.iter().map(|position| position - before), &mut writer);
+        }
+        rest = others;
+    }
+    // Copied, so that the spare room of the writer is not kept.
+    Bytes::copy_from_slice(&writer.finish())
+}
+
+/// Encodes some rows of a part, in ascending order, in front of what is written already.
+fn encode_rows(part: &Part, indices: impl DoubleEndedIterator<Item = usize>, out: &mut BackwardWriter) {
+    let mut encoder = PartEncoder { part, out };
+    match &part.rows {
+        Rows::Logs(rows) => {
+            let chosen = indices.filter_map(|index| rows.get(index));
+            encoder.groups(chosen, |row| row.scope, |this, row| this.log_record(row));
+        }
+        Rows::Spans(rows) => {
+            let chosen = indices.filter_map(|index| rows.spans.get(index));
+            encoder.groups(chosen, |row| row.scope, |this, row| this.span(rows, row));
+        }
+        Rows::Metrics(_) => {
+            // Points are not rows of their own on the wire: what is not wanted is taken out of a copy.
+            let mut chosen = indices.peekable();
+            let mut copy = part.clone();
+            copy.retain(|_, row| chosen.next_if_eq(&row).is_some());
+            PartEncoder { part: &copy, out: encoder.out }.part();
+        }
+    }
+}
+
 struct PartEncoder<'a> {
     part: &'a Part,
     out: &'a mut BackwardWriter,
@@ -42,22 +85,29 @@ struct PartEncoder<'a> {
 impl PartEncoder<'_> {
     fn part(&mut self) {
         match &self.part.rows {
-            Rows::Logs(rows) => self.groups(rows, |row| row.scope, |this, row| this.log_record(row)),
-            Rows::Spans(rows) => self.groups(&rows.spans, |row| row.scope, |this, row| this.span(rows, row)),
+            Rows::Logs(rows) => self.groups(rows.iter(), |row| row.scope, |this, row| this.log_record(row)),
+            Rows::Spans(rows) => {
+                self.groups(rows.spans.iter(), |row| row.scope, |this, row| this.span(rows, row));
+            }
             Rows::Metrics(rows) => {
-                self.groups(&rows.metrics, |row| row.scope, |this, row| this.metric(rows, row));
+                self.groups(rows.metrics.iter(), |row| row.scope, |this, row| this.metric(rows, row));
             }
         }
     }
 
     /// Writes rows within the scopes and resources they belong to, leaving out those in which nothing is left.
     /// Rows of one scope stand together.
-    fn groups<R>(&mut self, rows: &[R], scope_of: fn(&R) -> u32, mut write: impl FnMut(&mut Self, &R)) {
+    fn groups<'r, R: 'r>(
+        &mut self,
+        rows: impl DoubleEndedIterator<Item = &'r R>,
+        scope_of: fn(&R) -> u32,
+        mut write: impl FnMut(&mut Self, &R),
+    ) {
         let none = ScopeRow::default();
         let part = self.part;
         let scope_row = |scope: u32| part.scopes.get(scope as usize).unwrap_or(&none);
-        let mut rest = rows;
-        while let Some(last) = rest.last() {
+        let mut rest = rows.rev().peekable();
+        while let Some(last) = rest.peek() {
             let resource_index = scope_row(scope_of(last)).resource;
             let default = ResourceRow::default();
             let resource = part.resources.get(resource_index as usize).unwrap_or(&default);
@@ -65,16 +115,15 @@ impl PartEncoder<'_> {
             self.out.text_field(3, part.buffer.bytes(resource.schema_url));
             let scopes = self.out.mark();
             while let Some(last) =
-                rest.last().filter(|row| scope_row(scope_of(row)).resource == resource_index)
+                rest.peek().filter(|row| scope_row(scope_of(row)).resource == resource_index)
             {
                 let index = scope_of(last);
                 let scope = scope_row(index);
                 let scope_group = self.out.mark();
                 self.out.text_field(3, part.buffer.bytes(scope.schema_url));
                 let records = self.out.mark();
-                while let Some((row, before)) = rest.split_last().filter(|(row, _)| scope_of(row) == index) {
+                while let Some(row) = rest.next_if(|row| scope_of(row) == index) {
                     write(self, row);
-                    rest = before;
                 }
                 if self.out.mark() == records {
                     self.out.rewind(scope_group);

@@ -13,6 +13,7 @@ use prost::Message;
 
 use super::arbitrary;
 use crate::batch::{Batch, Record, Signal, Value};
+use crate::testing;
 
 fn bytes_of(message: &impl Message) -> Bytes {
     message.encode_to_vec().into()
@@ -120,6 +121,27 @@ proptest! {
         }
         let found = ExportLogsServiceRequest::decode(batch.to_otlp()).unwrap();
         prop_assert_eq!(tidy_logs(found), tidy_logs(expected));
+    }
+
+    #[test]
+    fn property_chosen_records_are_those_that_retain_would_keep(
+        batches in Signal::ALL.map(|signal| (testing::any_batch(signal), testing::any_batch(signal))),
+        keep in proptest::collection::vec(any::<bool>(), 48)
+    ) {
+        for (mut batch, other) in batches {
+            batch.append(other);
+            let chosen = |position: &usize| keep.get(*position).copied().unwrap_or(true);
+            let positions: Vec<usize> = (0..batch.len()).filter(chosen).collect();
+            let copied = batch.to_otlp_of(&positions);
+            let mut position = 0;
+            batch.retain(|_| {
+                position += 1;
+                chosen(&(position - 1))
+            });
+            // A part of which nothing is taken away is copied as it came, with resources that have no records.
+            batch.forget_message();
+            prop_assert_eq!(copied, batch.to_otlp());
+        }
     }
 
     #[test]

@@ -59,14 +59,29 @@ pub enum JsonReason {
 /// # Errors
 /// Says what is wrong and where. `fields` then holds nothing of use.
 pub fn read<'a>(line: &'a str, fields: &'a mut Fields) -> Result<Entries<'a>, JsonError> {
+    let (_, length) = read_first(line, fields)?;
+    let rest = line.as_bytes().get(length..).unwrap_or_default();
+    match rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+        None => Ok(fields.entries(line)),
+        Some(spaces) => Err(JsonError { reason: JsonReason::Trailing, offset: length + spaces }),
+    }
+}
+
+/// Reads the JSON object that a text begins with, and says how many bytes it takes; what follows is not looked at.
+///
+/// # Errors
+/// Says what is wrong and where. `fields` then holds nothing of use.
+pub fn read_first<'a>(text: &'a str, fields: &'a mut Fields) -> Result<(Entries<'a>, usize), JsonError> {
     fields.clear();
-    let mut reader = Reader { scanner: Scanner::new(line), fields };
+    let mut reader = Reader { scanner: Scanner::new(text), fields };
     match reader.scanner.token(&mut reader.fields.own)? {
         Token::OpenMap => reader.object()?,
-        _ => return Err(JsonError { reason: JsonReason::NotAnObject, offset: 0 }),
+        Token::OpenArray | Token::Scalar(_) => {
+            return Err(JsonError { reason: JsonReason::NotAnObject, offset: 0 });
+        }
     }
-    reader.scanner.expect_end()?;
-    Ok(fields.entries(line))
+    let length = reader.scanner.at();
+    Ok((fields.entries(text), length))
 }
 
 /// A text in quotes at a byte of a line, and where it ends.

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::faulty::FaultyDisk;
 use super::options::StoreOptions;
+use super::payload::Encoding;
 use super::reader::Reader;
 use super::record::Record;
 use super::recovery::open;
@@ -63,6 +64,7 @@ pub(crate) fn record(number: u32, size: usize) -> Record {
         items: 1 + number % 3,
         signal: Signal::Logs,
         note: Bytes::new(),
+        encoding: Encoding::Plain,
         payload: payload.into(),
     }
 }

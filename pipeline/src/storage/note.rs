@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::payload::{Encoding, PayloadError};
 use super::record::Record;
 use crate::batch::Batch;
 use crate::metadata::Metadata;
@@ -28,13 +29,25 @@ struct Sender {
     address: Option<IpAddr>,
 }
 
+/// Why a record is no batch any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableRecord {
+    /// It is not what was compressed.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// It is no OTLP request message.
+    #[error(transparent)]
+    Message(#[from] DecodeError),
+}
+
 /// The batch as a record, with the reason if it is a dead letter.
-pub(crate) fn to_record(batch: &Batch, reason: Option<&str>) -> Record {
+pub(crate) fn to_record(batch: &Batch, reason: Option<&str>, encoding: Encoding) -> Record {
     let sender = batch
         .metadata()
         .map(|metadata| Sender { headers: metadata.headers().to_vec(), address: metadata.client_address() });
     let note = Note { sender, reason: reason.map(str::to_owned) };
     let note = if note == Note::default() { None } else { serde_json::to_vec(&note).ok() };
+    let (encoding, payload) = encoding.encode(batch.to_otlp());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Record {
         id: batch.id(),
@@ -42,7 +55,8 @@ pub(crate) fn to_record(batch: &Batch, reason: Option<&str>) -> Record {
         items: u32::try_from(batch.len()).unwrap_or(u32::MAX),
         signal: batch.signal(),
         note: note.map(Bytes::from).unwrap_or_default(),
-        payload: batch.to_otlp(),
+        encoding,
+        payload,
     }
 }
 
@@ -50,8 +64,9 @@ pub(crate) fn to_record(batch: &Batch, reason: Option<&str>) -> Record {
 ///
 /// # Errors
 /// When the payload can't be decoded, which a checksum that fits makes unlikely.
-pub(crate) fn to_batch(record: &Record) -> Result<Batch, DecodeError> {
-    let mut batch = Batch::from_otlp(record.signal, record.payload.clone())?;
+pub(crate) fn to_batch(record: &Record) -> Result<Batch, UnreadableRecord> {
+    let message = record.message()?;
+    let mut batch = Batch::from_otlp(record.signal, message)?;
     batch.set_id(record.id);
     let metadata = read(record).sender.map(|sender| Arc::new(Metadata::new(sender.headers, sender.address)));
     batch.set_metadata(metadata);
@@ -86,13 +101,15 @@ mod tests {
     fn a_batch_comes_back_with_its_id_and_its_sender() {
         let mut batch = Batch::builder(Signal::Logs).record(|log| log.set_severity_number(9)).build();
         batch.set_id(12);
-        assert!(to_record(&batch, None).note.is_empty());
+        assert!(to_record(&batch, None, Encoding::Plain).note.is_empty());
         let metadata = Metadata::new([("Tenant".to_owned(), "a".to_owned())], "::1".parse().ok());
         batch.set_metadata(Some(Arc::new(metadata)));
-        let record = to_record(&batch, Some("too long"));
-        let back = to_batch(&record).unwrap();
-        assert_eq!((back.id(), back.to_otlp()), (12, batch.to_otlp()));
-        assert_eq!(back.metadata(), batch.metadata());
-        assert_eq!(reason(&record), "too long");
+        for encoding in [Encoding::Plain, Encoding::Lz4] {
+            let record = to_record(&batch, Some("too long"), encoding);
+            let back = to_batch(&record).unwrap();
+            assert_eq!((back.id(), back.to_otlp()), (12, batch.to_otlp()));
+            assert_eq!(back.metadata(), batch.metadata());
+            assert_eq!(reason(&record), "too long");
+        }
     }
 }

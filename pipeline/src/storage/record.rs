@@ -11,17 +11,19 @@
 //! | 44 | 4 | length of the note |
 //! | 48 | 1 | signal: 0 logs, 1 traces, 2 metrics |
 //! | 49 | 1 | kind: 0 batch, 1 seal |
-//! | 50 | 2 | zero |
+//! | 50 | 1 | how the payload is written: 0 as it is, 1 compressed (see `payload`) |
+//! | 51 | 1 | zero |
 //! | 52 | 4 | how many records right before this one were not known to be on disk when it was written |
 //! | 56 | 4 | CRC32C of note and payload |
 //! | 60 | 4 | CRC32C of the 60 bytes before, begun with the segment's salt |
 //!
 //! The note is JSON with what the sender's connection said, and the reason of a dead letter; mostly it is empty.
-//! The payload is an OTLP request message. A record begins at a multiple of eight bytes. Because of the salt,
+//! The payload is an OTLP request message, or what was made of it by compression. A record begins at a multiple of eight bytes. Because of the salt,
 //! which no sender knows, bytes inside a payload can never pass for a record.
 
 use bytes::{BufMut, Bytes};
 
+use super::payload::{Encoding, PayloadError};
 use crate::batch::Signal;
 
 /// Bytes of the header.
@@ -39,6 +41,7 @@ pub(crate) struct Record {
     pub(crate) items: u32,
     pub(crate) signal: Signal,
     pub(crate) note: Bytes,
+    pub(crate) encoding: Encoding,
     pub(crate) payload: Bytes,
 }
 
@@ -51,6 +54,7 @@ pub(crate) struct Header {
     pub(crate) time: u64,
     pub(crate) items: u32,
     pub(crate) signal: Signal,
+    pub(crate) encoding: Encoding,
     /// How many records right before this one were not known to be on disk when it was written.
     pub(crate) unsynced: u32,
     pub(crate) length: u32,
@@ -108,6 +112,7 @@ impl Record {
             time: self.time,
             items: self.items,
             signal: self.signal,
+            encoding: self.encoding,
             unsynced,
             length: u32::try_from(self.note.len() + self.payload.len()).unwrap_or(u32::MAX),
             note_length: u32::try_from(self.note.len()).unwrap_or(u32::MAX),
@@ -133,8 +138,16 @@ impl Record {
         }
         let mut note = body;
         let payload = note.split_off(note_length);
-        let Header { id, time, items, signal, .. } = *header;
-        Some(Self { id, time, items, signal, note, payload })
+        let Header { id, time, items, signal, encoding, .. } = *header;
+        Some(Self { id, time, items, signal, note, encoding, payload })
+    }
+
+    /// The OTLP request message.
+    ///
+    /// # Errors
+    /// When the payload is not what was made of one.
+    pub(crate) fn message(&self) -> Result<Bytes, PayloadError> {
+        self.encoding.decode(&self.payload)
     }
 }
 
@@ -148,6 +161,7 @@ impl Header {
             time: tally.items,
             items: u32::try_from(tally.records).unwrap_or(u32::MAX),
             signal: Signal::Logs,
+            encoding: Encoding::Plain,
             unsynced: 0,
             length: 0,
             note_length: 0,
@@ -179,7 +193,8 @@ impl Header {
             Kind::Batch => 0,
             Kind::Seal => 1,
         });
-        out.put_u16_le(0);
+        out.put_u8(self.encoding.number());
+        out.put_u8(0);
         out.put_u32_le(self.unsynced);
         out.put_u32_le(self.checksum);
         let crc = crc32c::crc32c_append(salt, out.get(start..).unwrap_or_default());
@@ -203,7 +218,8 @@ impl Header {
         let time = u64::from_le_bytes(take(rest)?);
         let items = u32::from_le_bytes(take(rest)?);
         let note_length = u32::from_le_bytes(take(rest)?);
-        let [signal, kind, _, _] = take(rest)?;
+        let [signal, kind, encoding, _] = take(rest)?;
+        let encoding = Encoding::numbered(encoding)?;
         let signal = *Signal::ALL.get(usize::from(signal))?;
         let kind = match kind {
             0 => Kind::Batch,
@@ -212,7 +228,19 @@ impl Header {
         };
         let unsynced = u32::from_le_bytes(take(rest)?);
         let checksum = u32::from_le_bytes(take(rest)?);
-        Some(Self { kind, sequence, id, time, items, signal, unsynced, length, note_length, checksum })
+        Some(Self {
+            kind,
+            sequence,
+            id,
+            time,
+            items,
+            signal,
+            encoding,
+            unsynced,
+            length,
+            note_length,
+            checksum,
+        })
     }
 }
 
@@ -239,6 +267,7 @@ mod tests {
             items: 2,
             signal: Signal::Traces,
             note: Bytes::from_static(b"{}"),
+            encoding: Encoding::Plain,
             payload: Bytes::from_static(b"payload"),
         }
     }

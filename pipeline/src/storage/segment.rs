@@ -7,9 +7,9 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::disk::DiskFile;
+use super::disk::{BLOCK, DiskFile, lead, phase};
 use super::record::{ALIGNMENT, HEADER, Header, Kind, MAGIC, Record, Tally, take};
 
 /// Bytes before the first record.
@@ -115,7 +115,7 @@ impl Scanner {
 
     /// How much is at hand without reading from the file.
     pub(crate) fn buffered(&self) -> u64 {
-        (self.buffer_start + self.buffer.len() as u64).saturating_sub(self.offset)
+        (self.buffer_start + self.buffer.len() as u64).min(self.end).saturating_sub(self.offset)
     }
 
     /// The next record or damage; `None` at the end.
@@ -168,6 +168,25 @@ impl Scanner {
         Ok(())
     }
 
+    /// Reads at least so many bytes from the offset on, if there are, in whole blocks; those at hand are kept.
+    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        let before = phase(self.offset);
+        let start = self.offset - before as u64;
+        let len = (before + wanted).next_multiple_of(BLOCK);
+        let mut buffer = BytesMut::zeroed(len + BLOCK);
+        buffer.advance(lead(buffer.as_ptr(), start));
+        buffer.truncate(len);
+        let at_hand = start.checked_sub(self.buffer_start).and_then(|skip| usize::try_from(skip).ok());
+        let at_hand = at_hand.and_then(|skip| self.buffer.get(skip..)).unwrap_or_default();
+        let (kept, rest) = buffer.split_at_mut(at_hand.len().min(len));
+        kept.copy_from_slice(at_hand.get(..kept.len()).unwrap_or_default());
+        let read = kept.len() + self.file.read_at(rest, start + kept.len() as u64)?;
+        buffer.truncate(read);
+        self.buffer = buffer.freeze();
+        self.buffer_start = start;
+        Ok(())
+    }
+
     /// So many bytes from the offset on; `None` if there are not so many before the end.
     fn window(&mut self, len: usize) -> io::Result<Option<Bytes>> {
         let left = self.end.saturating_sub(self.offset);
@@ -178,11 +197,7 @@ impl Scanner {
         let in_buffer = self.offset >= self.buffer_start && start + len as u64 <= self.buffer.len() as u64;
         if !in_buffer {
             let wanted = len.max(CHUNK.min(usize::try_from(left).unwrap_or(CHUNK)));
-            let mut buffer = BytesMut::zeroed(wanted);
-            let read = self.file.read_at(&mut buffer, self.offset)?;
-            buffer.truncate(read);
-            self.buffer = buffer.freeze();
-            self.buffer_start = self.offset;
+            self.fill(wanted)?;
         }
         let start = usize::try_from(self.offset - self.buffer_start).unwrap_or(usize::MAX);
         let end = start.saturating_add(len);

@@ -189,6 +189,12 @@ impl State {
         if unread { Next::Unread } else { Next::Nothing }
     }
 
+    /// Whether a record is committed and not acknowledged.
+    pub(crate) fn is_pending(&self, sequence: u64) -> bool {
+        let segment = self.segments.range(..=sequence).next_back().map(|(_, segment)| segment);
+        segment.is_some_and(|segment| sequence < segment.end && !segment.acked.contains(sequence))
+    }
+
     /// The segment at the cursor, when there is something in it that was not read.
     pub(crate) fn unread(&self) -> Option<(Cursor, &Segment)> {
         let segment = self.segments.get(&self.cursor.segment)?;

@@ -1,5 +1,6 @@
 //! One durable queue: what is appended is on disk, what is taken and not acknowledged is taken again.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -8,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::disk::Disk;
+use super::groups::{Group, GroupLog};
 use super::inbox::{Inbox, run};
-use super::options::StoreOptions;
+use super::options::{Fsync, StoreOptions};
 use super::reader::Reader;
 use super::record::{Record, Tally};
 use super::recovery::open;
@@ -24,6 +26,7 @@ pub(crate) struct Store {
     inbox: Arc<Inbox>,
     reader: Arc<Mutex<Reader>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    groups: Mutex<(GroupLog, Vec<Group>)>,
 }
 
 /// Why a record was not taken.
@@ -98,7 +101,9 @@ impl Store {
         directory: PathBuf,
         options: StoreOptions,
     ) -> Result<Self, StorageError> {
-        let (shared, writer) = open(disk, directory.clone(), options)?;
+        let (shared, writer) = open(Arc::clone(&disk), directory.clone(), options)?;
+        let is_pending = |sequence| shared.state().is_pending(sequence);
+        let groups = Mutex::new(GroupLog::open(disk, directory.clone(), is_pending));
         let inbox = Arc::new(Inbox::default());
         let thread = {
             let (shared, inbox) = (Arc::clone(&shared), Arc::clone(&inbox));
@@ -111,7 +116,7 @@ impl Store {
             source,
         })?;
         let reader = Arc::new(Mutex::new(Reader::new(Arc::clone(&shared))));
-        Ok(Self { shared, inbox, reader, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, inbox, reader, thread: Mutex::new(Some(thread)), groups })
     }
 
     /// Puts a record on disk. `patient` waits for room, until `stopping` says why not any longer.
@@ -219,6 +224,21 @@ impl Store {
     /// The record is not delivered.
     pub(crate) fn give_back(&self, ticket: Ticket) {
         self.shared.give_back(ticket);
+    }
+
+    /// The merged batches that an earlier run left, without the records that are settled. Empty at the second call.
+    pub(crate) fn take_groups(&self) -> Vec<Group> {
+        std::mem::take(&mut self.groups.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// Writes down what a merged batch was made of. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A crash would then find the records as if they had not been merged.
+    pub(crate) fn note_group(&self, group: &Group) -> io::Result<()> {
+        let durable = self.shared.options.fsync == Fsync::Group;
+        let is_pending = |sequence| self.shared.state().is_pending(sequence);
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).0.append(group, durable, is_pending)
     }
 
     /// Bytes that the store may take on disk.

@@ -102,7 +102,7 @@ impl Queue {
             for signal in Signal::ALL {
                 let directory = entry.path().join(signal.name());
                 if directory.is_dir() {
-                    queues.push(Self { exporter: super::exporter_of(&name), signal, directory });
+                    queues.push(Self { exporter: super::id_of(&name), signal, directory });
                 }
             }
         }
@@ -217,7 +217,8 @@ impl Queue {
                 Signal::Traces => &schema::TRACES_REQUEST,
                 Signal::Metrics => &schema::METRICS_REQUEST,
             };
-            json::encode(message, &record.payload, &mut line).map_err(io::Error::other)?;
+            let payload = record.message().map_err(io::Error::other)?;
+            json::encode(message, &payload, &mut line).map_err(io::Error::other)?;
             line.push(b'\n');
             count += 1;
             out.write_all(&line)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::acks::AckLog;
-use super::disk::DiskFile;
+use super::disk::{BLOCK, DiskFile, lead};
 use super::options::Fsync;
 use super::quarantine;
 use super::record::{HEADER, Header, Record, Tally};
@@ -53,8 +53,8 @@ struct Active {
     tally: Tally,
 }
 
-/// A buffer for a group is not kept when it has grown beyond this.
-const BUFFER_MAX: usize = 8 << 20;
+/// A buffer for a group is not kept when it has grown beyond this, which a group of usual records never does.
+const BUFFER_MAX: usize = 9 << 20;
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, next: u64) -> Self {
@@ -70,17 +70,9 @@ impl Writer {
     pub(crate) fn commit(&mut self, group: &mut Vec<Append>) -> io::Result<()> {
         let need = group.iter().map(|append| append.record.size()).sum();
         let mut active = self.active(need)?;
-        self.buffer.clear();
-        let mut sequence = self.next;
-        for Append { record, checksum, .. } in group.iter() {
-            let unsynced = u32::try_from(sequence - self.unsynced).unwrap_or(u32::MAX);
-            record.header(sequence, unsynced, *checksum).encode(active.salt, &mut self.buffer);
-            self.buffer.extend_from_slice(&record.note);
-            self.buffer.extend_from_slice(&record.payload);
-            self.buffer.resize(self.buffer.len().next_multiple_of(8), 0);
-            sequence += 1;
-        }
-        let written = active.file.write_at(&self.buffer, active.written);
+        let (start, sequence) = self.encode(group, need, &active);
+        let bytes = self.buffer.get(start..).unwrap_or_default();
+        let written = active.file.write_at(bytes, active.written);
         let durable = self.shared.options.fsync == Fsync::Group;
         if let Err(error) = written.and_then(|()| if durable { active.file.sync() } else { Ok(()) }) {
             self.leave(&active);
@@ -95,6 +87,26 @@ impl Writer {
         self.publish(&mut active, group);
         self.active = Some(active);
         Ok(())
+    }
+
+    /// Lays a group of so many bytes out in the buffer, where it can go past the page cache. Says where in the buffer
+    /// it begins, and what sequence number follows its last record.
+    fn encode(&mut self, group: &[Append], size: u64, active: &Active) -> (usize, u64) {
+        self.buffer.clear();
+        self.buffer.reserve_exact(usize::try_from(size).unwrap_or_default() + BLOCK);
+        let start = lead(self.buffer.as_ptr(), active.written);
+        self.buffer.resize(start, 0);
+        let mut sequence = self.next;
+        for Append { record, checksum, .. } in group {
+            let unsynced = u32::try_from(sequence - self.unsynced).unwrap_or(u32::MAX);
+            record.header(sequence, unsynced, *checksum).encode(active.salt, &mut self.buffer);
+            self.buffer.extend_from_slice(&record.note);
+            self.buffer.extend_from_slice(&record.payload);
+            let end = (self.buffer.len() - start).next_multiple_of(8);
+            self.buffer.resize(start + end, 0);
+            sequence += 1;
+        }
+        (start, sequence)
     }
 
     /// Makes a committed group known to the reader and tells its senders.

@@ -12,11 +12,11 @@ use watershed_config::{BuildError, ConfigError, ConfigErrors, Section};
 
 use super::{any_batch, context};
 use crate::batch::{Batch, Signal};
-use crate::component::{Out, Processor};
+use crate::component::{Out, Processor, Suspended};
 use crate::delivery::DeliverySettings;
 use crate::lifecycle::guard;
 use crate::receipt::{Waiter, receipt};
-use crate::registry::{Description, ExporterFactory, ProcessorFactory, ReceiverFactory};
+use crate::registry::{Description, ExporterFactory, ExtensionFactory, ProcessorFactory, ReceiverFactory};
 use crate::telemetry::{Kind, Telemetry};
 
 /// Sequences of arbitrary batches that each processor gets, per signal.
@@ -43,7 +43,7 @@ pub fn exporters(factories: &[ExporterFactory]) -> Result<(), String> {
     check(factories.iter().flat_map(|factory| {
         settings(&factory.description, "exporters", |section| {
             let mut own = section.clone();
-            let (_, mistakes) = DeliverySettings::take(&mut own, factory.reach);
+            let (_, mistakes) = DeliverySettings::take(&mut own, factory.reach, factory.batch);
             ConfigErrors::check(mistakes)?;
             let context = context(Kind::Exporter, factory.description.type_name, &Telemetry::new())?;
             built(&own, (factory.parse)(&own)?.build(&context).map(drop))
@@ -68,11 +68,25 @@ pub fn processors(factories: &[ProcessorFactory]) -> Result<(), String> {
         });
         if let Ok(section) = example(&factory.description, "processors") {
             violations.extend(sequences.iter().filter_map(|(signal, sequences)| {
-                let told = behaviour(sequences, |telemetry| build(&section, telemetry)).err()?;
+                let build = |telemetry: &Telemetry| build(&section, telemetry);
+                let told = behaviour(sequences, build).and_then(|()| suspension(sequences, build)).err()?;
                 Some(format!("{}: with {signal}: {told}", factory.description.type_name))
             }));
         }
         violations
+    }))
+}
+
+/// Checks all extensions: page, settings.
+///
+/// # Errors
+/// Returns every violation, one a line.
+pub fn extensions(factories: &[ExtensionFactory]) -> Result<(), String> {
+    check(factories.iter().flat_map(|factory| {
+        settings(&factory.description, "extensions", |section| {
+            let context = context(Kind::Extension, factory.description.type_name, &Telemetry::new())?;
+            built(section, (factory.parse)(section)?.build(&context).map(drop))
+        })
     }))
 }
 
@@ -158,6 +172,39 @@ fn behaviour(
         // An example that does not build is told elsewhere.
         let Ok(processor) = build(&telemetry) else { return Ok(()) };
         Case { processor, telemetry, now: Instant::now(), waiters: Vec::new() }.run(sequence.clone())?;
+    }
+    Ok(())
+}
+
+/// Stops a processor in the middle of each sequence, hands over what it gives to another instance, and goes on.
+fn suspension(
+    sequences: &[Vec<Batch>],
+    build: impl Fn(&Telemetry) -> Result<Box<dyn Processor>, ConfigErrors>,
+) -> Result<(), String> {
+    for sequence in sequences {
+        let telemetry = Telemetry::new();
+        let (Ok(first), Ok(second)) = (build(&telemetry), build(&telemetry)) else { return Ok(()) };
+        let mut case = Case { processor: first, telemetry, now: Instant::now(), waiters: Vec::new() };
+        let (before, after) = sequence.split_at(sequence.len() / 2);
+        before.iter().try_for_each(|batch| case.process(batch.clone()))?;
+        let held = case.processor.held();
+        let mut kept = Suspended::default();
+        guard(|| case.processor.suspend(&mut kept)).map_err(|reason| format!("suspend {reason}"))?;
+        let left = case.processor.held();
+        if held != left + kept.items() {
+            let items = kept.items();
+            return Err(format!("suspend makes {items} handed over and {left} left of {held} held items"));
+        }
+        case.drain()?;
+        case.processor = second;
+        for memory in std::mem::take(&mut kept.memory) {
+            // Bytes of another version are to do no harm.
+            let cut = memory.get(..memory.len() / 2).unwrap_or_default();
+            for memory in [cut, &memory] {
+                guard(|| case.processor.resume(memory)).map_err(|reason| format!("resume {reason}"))?;
+            }
+        }
+        case.run(kept.into_batches().into_iter().chain(after.iter().cloned()).collect())?;
     }
     Ok(())
 }
@@ -251,7 +298,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::component::Out;
 
     /// Passes on, or does what the test wants to see found.
     struct Suspect(fn(&mut Vec<Batch>, Batch, &mut Out), Vec<Batch>, Cell<bool>);

@@ -71,6 +71,40 @@ async fn a_full_queue_makes_the_sender_wait_or_refuses_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_in_memory_is_bounded_in_bytes_unless_its_size_counts_them() {
+    for (options, waits) in [
+        ("memory_quota: 1MiB", true),
+        ("memory_quota: 8MiB", false),
+        ("memory_quota: 1MiB, sizer: bytes, queue_size: 8000000", false),
+    ] {
+        let bench = Bench::new();
+        bench.script("far", |_| Box::pin(std::future::pending()));
+        let (_stop, _running) =
+            start(bench.graph(&with(&format!("timeout: 0, sending_queue: {{{options}}}"))));
+        let large = || {
+            Batch::builder(Signal::Logs).record(|log| log.set_body("x".repeat(700 << 10).as_str())).build()
+        };
+        bench.send("input", large()).await.unwrap();
+        let second = send(&bench, large());
+        settle().await;
+        assert_eq!(!second.is_finished(), waits, "{options}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_larger_than_the_whole_queue_is_let_in_alone() {
+    let bench = Bench::new();
+    let (_stop, _running) = start(bench.graph(&with("sending_queue: {memory_quota: 1MiB}")));
+    for _ in 0..2 {
+        let batch =
+            Batch::builder(Signal::Logs).record(|log| log.set_body("x".repeat(3 << 20).as_str())).build();
+        bench.send("input", batch).await.unwrap();
+    }
+    settle().await;
+    assert_eq!(bench.count("otelcol_exporter_sent_log_records", &[("exporter", "far")]), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_are_repeated_after_growing_intervals_and_not_before_the_far_end_asks() {
     let bench = Bench::new();
     bench.script("far", |attempt| match attempt.number {

@@ -12,3 +12,5 @@ mod lanes;
 mod start_and_stop;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod suspend;

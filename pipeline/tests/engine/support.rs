@@ -199,6 +199,7 @@ pub(crate) fn registry() -> Registry {
         &[
             processor::<Pass>(),
             processor::<Hold>(),
+            processor::<Gather>(),
             processor::<Keyed>(),
             processor::<Derive>(),
             processor::<Trouble>(),
@@ -500,6 +501,68 @@ impl Processor for RunningKeyed {
             .records()
             .for_each(|record| self.bench.note(format!("key {} instance {}", key(&record), self.instance)));
         out.push(batch);
+    }
+}
+
+/// Holds records until there are three of their key (the number modulo ten); later ones of the key pass at once. At a
+/// stop it hands over what it holds, and which keys are complete.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Gather {}
+
+#[derive(Default)]
+pub(crate) struct RunningGather {
+    held: HashMap<i64, Vec<i64>>,
+    complete: Vec<i64>,
+}
+
+impl ProcessorConfig for Gather {
+    const TYPE: &'static str = "gather";
+    const SOURCE: &'static str = "";
+    const LOSSY: bool = true;
+    type Processor = RunningGather;
+
+    fn build(&self, _: &Context) -> Result<RunningGather, BuildError> {
+        Ok(RunningGather::default())
+    }
+
+    fn state(&self) -> State {
+        State::Keyed(Arc::new(key))
+    }
+}
+
+impl Processor for RunningGather {
+    fn process(&mut self, batch: Batch, _: Instant, out: &mut Out) {
+        for number in numbers(&batch) {
+            let key = number % 10;
+            if self.complete.contains(&key) {
+                out.push(logs([number]));
+                continue;
+            }
+            let held = self.held.entry(key).or_default();
+            held.push(number);
+            if held.len() == 3 {
+                out.push(logs(self.held.remove(&key).unwrap()));
+                self.complete.push(key);
+            }
+        }
+    }
+
+    fn drain(&mut self, _: Instant, out: &mut Out) {
+        self.held.drain().for_each(|(_, numbers)| out.push(logs(numbers)));
+    }
+
+    fn held(&self) -> usize {
+        self.held.values().map(Vec::len).sum()
+    }
+
+    fn suspend(&mut self, kept: &mut Suspended) {
+        self.held.drain().for_each(|(_, numbers)| kept.hold(&logs(numbers)));
+        kept.remember(self.complete.iter().map(|key| u8::try_from(*key).unwrap()).collect());
+    }
+
+    fn resume(&mut self, memory: &[u8]) {
+        self.complete.extend(memory.iter().map(|key| i64::from(*key)));
     }
 }
 

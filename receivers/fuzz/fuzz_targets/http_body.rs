@@ -15,10 +15,11 @@ const LIMIT: usize = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, body)) = data.split_first() else { return };
-    let encoding = match kind % 3 {
+    let encoding = match kind % 4 {
         0 => Encoding::Gzip,
         1 => Encoding::Zlib,
-        _ => Encoding::Zstd,
+        2 => Encoding::Zstd,
+        _ => Encoding::Snappy,
     };
     let budget = Budget::new(4 * LIMIT, 4 * LIMIT);
     let mut reservation = budget.admit(body.len()).expect("inputs are smaller than the budget");

@@ -14,11 +14,12 @@ use hyper::body::Incoming;
 use watershed_pipeline::{Reservation, Signal};
 
 use super::answer;
-use super::failure::{Failure, Kind};
 use super::frame::{FrameError, Framer, Message};
 use super::intake::Intake;
+use crate::server::auth::Guard;
 use crate::server::body::{STEP, next};
 use crate::server::compression::{DecompressError, Encoding, decompress};
+use crate::server::failure::{Failure, Kind};
 use crate::server::{Reply, Service};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -66,7 +67,9 @@ impl Service for Grpc {
 
 impl Grpc {
     async fn export(&self, parts: &Parts, body: &mut Incoming, client: SocketAddr) -> Result<(), Failure> {
+        let identity = self.intake.guard.admit(parts).await?;
         let signal = signal(parts.uri.path())?;
+        Guard::permit(&identity, signal)?;
         let encoding = encoding(&parts.headers)?;
         self.intake.check(signal)?;
         let (message, mut reservation) = self.read(body).await?;
@@ -80,7 +83,8 @@ impl Grpc {
                 .map_err(decompression_failure)?
                 .into(),
         };
-        self.intake.deliver(signal, bytes, reservation, &parts.headers, client).await
+        let metadata = self.intake.guard.metadata(&parts.headers, client, &identity);
+        self.intake.deliver(signal, bytes, reservation, metadata).await
     }
 
     /// Reads the message, asking for memory before each step that takes some.

@@ -4,20 +4,22 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 use watershed_pipeline::otlp::{json, schema};
 use watershed_pipeline::{Reservation, Signal};
 
 use super::answer;
-use super::failure::{Failure, Kind};
 use super::intake::Intake;
+use crate::server::auth::Guard;
 use crate::server::body::{BodyError, discard, read};
 use crate::server::compression::{Encoding, decompress};
 use crate::server::cors::Cors;
+use crate::server::encodings::Encodings;
+use crate::server::failure::{Failure, Kind, whole_seconds};
+use crate::server::settings::within;
 use crate::server::{Reply, Service};
 
 const ACCEPTED_TYPES: &str = "`application/x-protobuf` or `application/json`";
@@ -46,14 +48,6 @@ pub(crate) struct Rules {
     pub(crate) read_timeout: Option<Duration>,
     /// How long an answer may take.
     pub(crate) write_timeout: Option<Duration>,
-}
-
-/// Accepted names in `content-encoding`.
-pub(crate) struct Encodings {
-    /// Names and what they mean.
-    pub(crate) names: Vec<(&'static str, Encoding)>,
-    /// The same names in a list, as in `accept-encoding`.
-    pub(crate) list: HeaderValue,
 }
 
 /// The form of a body.
@@ -106,7 +100,7 @@ impl Service for Http {
 
 impl Http {
     async fn answer(&self, parts: &Parts, body: &mut Incoming, client: SocketAddr) -> Response<Reply> {
-        let exported = limited(self.rules.write_timeout, self.export(parts, body, client)).await;
+        let exported = within(self.rules.write_timeout, self.export(parts, body, client)).await;
         let failure = match exported {
             Some(Ok((signal, format))) => return accepted(signal, format),
             Some(Err(failure)) => failure,
@@ -117,7 +111,10 @@ impl Http {
         let headers = response.headers_mut();
         match failure.kind {
             Kind::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
-            Kind::Encoding => drop(headers.insert(ACCEPT_ENCODING, self.rules.encodings.list.clone())),
+            Kind::Encoding => drop(headers.insert(ACCEPT_ENCODING, self.rules.encodings.list())),
+            Kind::CredentialsMissing | Kind::CredentialsInvalid => {
+                headers.extend(self.intake.guard.challenge().map(|value| (WWW_AUTHENTICATE, value.clone())));
+            }
             _ => {}
         }
         // What was not read of the body would be taken for the next request.
@@ -133,15 +130,17 @@ impl Http {
         body: &mut Incoming,
         client: SocketAddr,
     ) -> Result<(Signal, Format), Failure> {
+        let identity = self.intake.guard.admit(parts).await?;
         let signal = self.signal(parts.uri.path())?;
+        Guard::permit(&identity, signal)?;
         if parts.method != Method::POST {
             let text = format!("the method `{}` is not supported; use POST", parts.method);
             return Err(Failure::new(Kind::Method, text));
         }
         let format = Format::of(&parts.headers).ok_or_else(|| unknown_type(&parts.headers))?;
-        let encoding = self.encoding(&parts.headers)?;
+        let encoding = self.rules.encodings.of(&parts.headers)?;
         self.intake.check(signal)?;
-        let read = limited(self.rules.read_timeout, read(body, &self.intake.budget, self.rules.limit)).await;
+        let read = within(self.rules.read_timeout, read(body, &self.intake.budget, self.rules.limit)).await;
         let (bytes, mut reservation) = read.unwrap_or(Err(BodyError::Slow))?;
         let bytes = match encoding {
             Encoding::Identity => bytes,
@@ -151,7 +150,8 @@ impl Http {
             Format::Protobuf => bytes,
             Format::Json => self.protobuf_of(signal, &bytes, &mut reservation)?,
         };
-        self.intake.deliver(signal, message, reservation, &parts.headers, client).await?;
+        let metadata = self.intake.guard.metadata(&parts.headers, client, &identity);
+        self.intake.deliver(signal, message, reservation, metadata).await?;
         Ok((signal, format))
     }
 
@@ -163,22 +163,6 @@ impl Http {
                 Kind::Path,
                 format!("there is nothing at this path; use one of: {}", known.join(", ")),
             )
-        })
-    }
-
-    fn encoding(&self, headers: &HeaderMap) -> Result<Encoding, Failure> {
-        let Some(value) = headers.get(CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
-        let name = value.as_bytes().trim_ascii();
-        if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
-            return Ok(Encoding::Identity);
-        }
-        let known = &self.rules.encodings.names;
-        let found = known.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
-        found.map(|(_, encoding)| *encoding).ok_or_else(|| {
-            let list = self.rules.encodings.list.to_str().unwrap_or_default();
-            let name = String::from_utf8_lossy(name);
-            let text = format!("the content encoding `{name}` is not supported; use one of: {list}");
-            Failure::new(Kind::Encoding, text)
         })
     }
 
@@ -201,14 +185,6 @@ impl Http {
             json::JsonError::Invalid { .. } => Failure::new(Kind::Invalid, error),
         })?;
         Ok(decoded.into())
-    }
-}
-
-/// Waits for a future; `None` if it takes too long.
-async fn limited<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-    match limit {
-        None => Some(future.await),
-        Some(limit) => timeout(limit, future).await.ok(),
     }
 }
 
@@ -248,25 +224,9 @@ fn refused(failure: &Failure, format: Option<Format>) -> Response<Reply> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     if let Some(after) = failure.retry_after {
-        // Whole seconds, rounded up: less would be too early.
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, seconds.into());
+        headers.insert(RETRY_AFTER, whole_seconds(after).into());
     }
     response
-}
-
-/// Reads the settings' header names and values.
-pub(crate) fn header_map<'s>(
-    headers: impl IntoIterator<Item = (&'s String, &'s String)>,
-) -> Result<HeaderMap, String> {
-    let pairs = headers.into_iter().map(|(name, value)| {
-        let header: HeaderName = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
-        let value = value
-            .parse::<HeaderValue>()
-            .map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
-        Ok((header, value))
-    });
-    pairs.collect()
 }
 
 #[cfg(test)]

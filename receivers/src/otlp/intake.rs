@@ -1,14 +1,13 @@
 //! What both protocols do with a message once they have its bytes: decode, count its memory, hand it on.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use watershed_pipeline::{Batch, Budget, Context, Outlet, Reservation, Signal};
+use watershed_pipeline::{Batch, Budget, Context, Metadata, Outlet, Reservation, Signal};
 
-use super::failure::{Failure, Failures, Kind};
-use crate::server::metadata::metadata;
+use crate::server::auth::Guard;
+use crate::server::failure::{Failure, Failures, Kind};
 
 /// The way from a message to the pipelines.
 pub(crate) struct Intake {
@@ -16,20 +15,21 @@ pub(crate) struct Intake {
     pub(crate) budget: Budget,
     /// Counts of failed requests.
     pub(crate) failures: Failures,
+    /// Who may send.
+    pub(crate) guard: Guard,
     receiver: String,
     outlet: Outlet,
-    include_metadata: bool,
 }
 
 impl Intake {
-    /// Makes the way in of one protocol. `include_metadata` lets headers and address travel with the batch.
-    pub(crate) fn new(cx: &Context, outlet: Outlet, include_metadata: bool) -> Self {
+    /// Makes the way in of one protocol.
+    pub(crate) fn new(cx: &Context, outlet: Outlet, guard: Guard) -> Self {
         Self {
             budget: cx.budget().clone(),
             failures: Failures::new(cx),
+            guard,
             receiver: cx.id().to_string(),
             outlet,
-            include_metadata,
         }
     }
 
@@ -44,8 +44,7 @@ impl Intake {
         signal: Signal,
         message: Bytes,
         mut reservation: Reservation,
-        headers: &HeaderMap,
-        client: SocketAddr,
+        metadata: Option<Arc<Metadata>>,
     ) -> Result<(), Failure> {
         let mut batch =
             Batch::from_otlp(signal, message).map_err(|error| Failure::new(Kind::Invalid, error))?;
@@ -55,9 +54,7 @@ impl Intake {
         batch.fill_observed_time(now());
         reservation.resize(batch.memory_size())?;
         batch.set_reservation(reservation);
-        if self.include_metadata {
-            batch.set_metadata(Some(metadata(headers, client)));
-        }
+        batch.set_metadata(metadata);
         Ok(self.outlet.send(batch).await?)
     }
 }

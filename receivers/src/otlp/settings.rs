@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use watershed_config::{BuildError, ByteSize, Endpoint, Period};
-use watershed_pipeline::{Signal, StartError};
+use watershed_pipeline::{AuthSettings, Signal};
 
 use super::{grpc, http as over_http};
-use crate::server::compression::Encoding;
 use crate::server::cors::{Cors, CorsSettings};
-use crate::server::settings::{Keepalive, NotAvailable, ServerParameters, Transport, limited};
+use crate::server::encodings::{Compression, Encodings};
+use crate::server::settings::{
+    Keepalive, Listening, NotAvailable, ServerParameters, Transport, header_map, limited,
+};
 use crate::server::tls::TlsSettings;
-use crate::server::{CONNECTIONS_MAX, Options, STREAMS_MAX, Server};
+use crate::server::{CONNECTIONS_MAX, Options, STREAMS_MAX};
 
 /// OTLP over gRPC.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -40,9 +41,9 @@ pub(crate) struct GrpcSettings {
     read_buffer_size: u64,
     /// Accepted for files of the Collector, and without effect.
     write_buffer_size: u64,
-    /// Not available yet.
-    auth: Option<NotAvailable>,
-    /// Not available yet.
+    /// Who may send: names an extension that checks the credentials of each request. Default none: everybody.
+    pub(super) auth: Option<AuthSettings>,
+    /// Not available: memory is admitted before a body is read without a middleware.
     middlewares: Option<NotAvailable>,
 }
 
@@ -89,27 +90,10 @@ pub(crate) struct HttpSettings {
     keep_alives_enabled: bool,
     /// Connections at a time; further ones wait. Default 10000.
     max_connections: usize,
-    /// Not available yet.
-    auth: Option<NotAvailable>,
-    /// Not available yet.
+    /// Who may send: names an extension that checks the credentials of each request. Default none: everybody.
+    pub(super) auth: Option<AuthSettings>,
+    /// Not available: memory is admitted before a body is read without a middleware.
     middlewares: Option<NotAvailable>,
-}
-
-/// A name in `content-encoding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Compression {
-    /// Bodies as they are.
-    #[serde(rename = "")]
-    Identity,
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-    /// RFC 1950.
-    Zlib,
-    /// RFC 1950 as well, by the name that HTTP has for it.
-    Deflate,
 }
 
 const MESSAGE_MAX_MIB: u32 = 4;
@@ -160,36 +144,6 @@ impl Default for HttpSettings {
     }
 }
 
-/// How a protocol listens.
-pub(super) struct Listening {
-    endpoint: Endpoint,
-    options: Options,
-    tls: Option<TlsSettings>,
-}
-
-impl Listening {
-    fn new(
-        protocol: &str,
-        endpoint: &Endpoint,
-        options: Options,
-        tls: Option<&TlsSettings>,
-    ) -> Result<Self, BuildError> {
-        if let Some(Err((setting, problem))) = tls.map(TlsSettings::check) {
-            return Err(BuildError::at(format!("protocols.{protocol}.tls.{setting}"), problem));
-        }
-        if options.connections_max == 0 {
-            let text = "must be 1 or more; without connections nothing can be received";
-            return Err(BuildError::at(format!("protocols.{protocol}.max_connections"), text));
-        }
-        Ok(Self { endpoint: endpoint.clone(), options, tls: tls.cloned() })
-    }
-
-    /// Binds the port.
-    pub(super) async fn bind(&self) -> Result<Server, StartError> {
-        Server::bind(&self.endpoint, self.options.clone(), self.tls.as_ref()).await
-    }
-}
-
 impl GrpcSettings {
     /// How it listens.
     pub(super) fn listening(&self) -> Result<Listening, BuildError> {
@@ -208,7 +162,7 @@ impl GrpcSettings {
             ping_interval: Some(parameters.ping_interval()),
             ping_timeout: parameters.ping_timeout(),
         };
-        Listening::new("grpc", &self.endpoint, options, self.tls.as_ref())
+        Listening::new("protocols.grpc.", &self.endpoint, options, self.tls.as_ref())
     }
 
     /// How it answers.
@@ -235,7 +189,7 @@ impl HttpSettings {
             ping_interval: Some(pings.ping_interval()),
             ping_timeout: pings.ping_timeout(),
         };
-        Listening::new("http", &self.endpoint, options, self.tls.as_ref())
+        Listening::new("protocols.http.", &self.endpoint, options, self.tls.as_ref())
     }
 
     /// How it answers.
@@ -249,10 +203,9 @@ impl HttpSettings {
         Ok(over_http::Rules {
             paths: self.paths()?,
             limit: body_max.as_usize(),
-            encodings: self.encodings(),
+            encodings: Encodings::new(self.compression_algorithms.as_deref()),
             cors: self.cors.as_ref().map(Cors::new).transpose().map_err(at("cors"))?,
-            response_headers: over_http::header_map(&self.response_headers)
-                .map_err(at("response_headers"))?,
+            response_headers: header_map(&self.response_headers).map_err(at("response_headers"))?,
             read_timeout: limited(self.read_timeout),
             write_timeout: limited(self.write_timeout),
         })
@@ -276,22 +229,5 @@ impl HttpSettings {
             return Err(taken("metrics_url_path", &metrics, other));
         }
         Ok([(logs, Signal::Logs), (traces, Signal::Traces), (metrics, Signal::Metrics)])
-    }
-
-    fn encodings(&self) -> over_http::Encodings {
-        let all = [
-            (Compression::Gzip, "gzip", Encoding::Gzip),
-            (Compression::Zstd, "zstd", Encoding::Zstd),
-            (Compression::Zlib, "zlib", Encoding::Zlib),
-            (Compression::Deflate, "deflate", Encoding::Zlib),
-        ];
-        let is_wanted =
-            |kind| self.compression_algorithms.as_ref().is_none_or(|chosen| chosen.contains(&kind));
-        let wanted = all.into_iter().filter(|(kind, ..)| is_wanted(*kind));
-        let names: Vec<(&'static str, Encoding)> =
-            wanted.map(|(_, name, encoding)| (name, encoding)).collect();
-        let list: Vec<&str> = names.iter().map(|(name, _)| *name).chain(["identity"]).collect();
-        let list = HeaderValue::from_str(&list.join(", "));
-        over_http::Encodings { names, list: list.unwrap_or(HeaderValue::from_static("identity")) }
     }
 }

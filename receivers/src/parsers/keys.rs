@@ -27,10 +27,10 @@ use watershed_pipeline::{Map, RecordMut, Value};
 
 /// What times are read against.
 #[derive(Clone, Copy)]
-pub(super) struct Moment<'a> {
-    pub(super) zone: &'a Zone,
+pub(crate) struct Moment<'a> {
+    pub(crate) zone: &'a Zone,
     /// The time of reading, in nanoseconds since the Unix epoch.
-    pub(super) observed: u64,
+    pub(crate) observed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,20 +108,20 @@ struct Lifted<'a> {
     has_logger_key: bool,
 }
 
-/// Sets the fields of a line on a record: those of the table as its own, the others as attributes. `layout` is how the time
-/// is written, if that is known.
-pub(super) fn lift(
-    entries: Entries<'_>,
-    line: &str,
+/// Sets fields on a record: those of the table as its own, the others as attributes. `line` becomes the body if none of
+/// them does; `layout` is how the time is written, if that is known.
+pub(crate) fn lift<'a>(
+    entries: impl Iterator<Item = (&'a str, Value<'a>)>,
+    line: Option<&str>,
     moment: Moment<'_>,
     layout: Option<&Layout>,
     record: &mut RecordMut<'_>,
 ) {
     let mut lifted = Lifted::default();
-    for (key, value) in entries.iter() {
+    for (key, value) in entries {
+        lifted.has_logger_key |= matches!(key, "pid" | "levelname");
         let is_taken = role(key).is_some_and(|role| lifted.take(role, value, moment, layout, record));
         if !is_taken {
-            lifted.has_logger_key |= matches!(key, "pid" | "process.pid");
             record.set_attribute(key, value);
         }
     }
@@ -141,10 +141,7 @@ impl<'a> Lifted<'a> {
         match role {
             Role::Time => first(&mut self.time, || time_of(value, moment, layout)),
             Role::Instant => first(&mut self.time, || instant(value)),
-            Role::Level => {
-                self.has_logger_key = true;
-                first(&mut self.level, || level(value))
-            }
+            Role::Level => first(&mut self.level, || level(value)),
             Role::SeverityNumber => {
                 let number =
                     || i32::try_from(value.as_int()?).ok().filter(|number| (1..=24).contains(number));
@@ -159,7 +156,10 @@ impl<'a> Lifted<'a> {
             Role::SpanId => first(&mut self.span_id, || hex(value.as_str()?)),
             Role::TraceFlags => first(&mut self.flags, || flags(value)),
             Role::Traceparent => self.traceparent(value),
-            Role::Metadata => attributes(value, record),
+            Role::Metadata => {
+                self.ids_within(value);
+                attributes(value, record)
+            }
             Role::Stack => exception(value, record),
             Role::Error => pino_error(value, record),
             Role::Attribute(key) => {
@@ -167,6 +167,13 @@ impl<'a> Lifted<'a> {
                 true
             }
         }
+    }
+
+    /// Flat JSON keeps the ids of a trace in `metadata`.
+    fn ids_within(&mut self, value: Value<'_>) {
+        let Value::Map(map) = value else { return };
+        first(&mut self.trace_id, || hex(map.value("trace_id")?.as_str()?));
+        first(&mut self.span_id, || hex(map.value("span_id")?.as_str()?));
     }
 
     /// W3C Trace Context, §3.2: `00-<trace id>-<span id>-<flags>`.
@@ -186,14 +193,14 @@ impl<'a> Lifted<'a> {
         true
     }
 
-    fn apply(self, line: &str, record: &mut RecordMut<'_>) {
+    fn apply(self, line: Option<&str>, record: &mut RecordMut<'_>) {
         match (self.body, self.event) {
             (Some(body), event) => {
                 record.set_body(body);
                 event.into_iter().for_each(|event| record.set_attribute("event", event));
             }
             (None, Some(event)) => record.set_body(event),
-            (None, None) => record.set_body(line),
+            (None, None) => line.into_iter().for_each(|line| record.set_body(line)),
         }
         if let Some(time) = self.time {
             record.set_time_unix_nano(time);
@@ -280,7 +287,7 @@ fn flags(value: Value<'_>) -> Option<u32> {
 }
 
 /// Bytes of twice as many hexadecimal digits.
-pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     (pairs.len() == N && rest.is_empty()).then_some(())?;
     let mut bytes = [0; N];
@@ -295,7 +302,8 @@ pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// that grows with the square of their number.
 const ENTRIES_MAX: usize = 256;
 
-fn attributes(value: Value<'_>, record: &mut RecordMut<'_>) -> bool {
+/// Makes attributes of the entries of an object; says whether it did.
+pub(crate) fn attributes(value: Value<'_>, record: &mut RecordMut<'_>) -> bool {
     let Value::Map(map) = value else { return false };
     let is_small = map.iter().nth(ENTRIES_MAX).is_none();
     if is_small {

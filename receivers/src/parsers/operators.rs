@@ -12,7 +12,8 @@
 //!
 //! Operators run one after another; each hands its record to the next, or to the ones that `output` names (only later
 //! ones). Fields are written `body`, `body.a.b`, `attributes.a`, `attributes["a.b"]`, `resource["k8s.pod.name"]`.
-//! Conditions (`if`, `expr`) are the part of the Collector's expression language that [`expression`] names. They work on
+//! Conditions (`if`, `expr`) are a part of the Collector's
+//! expression language (`operators/expression.rs` names it); anything else is refused at the start. They work on
 //! a copy of the record of their own, which costs some microseconds a record; a plain `format` does not.
 //!
 //! | type | does |
@@ -33,6 +34,7 @@ mod chain;
 mod compile;
 mod entry;
 mod expression;
+mod misplaced;
 mod parse;
 mod path;
 mod recombine;

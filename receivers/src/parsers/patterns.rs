@@ -155,7 +155,7 @@ impl Pattern {
     ) -> Result<(), Failure> {
         let no_match = Failure { format: self.format, reason: "no match" };
         let entries = self.groups(line, fields).ok_or(no_match)?;
-        lift(entries, line, moment, self.layout.as_ref(), record);
+        lift(entries.iter(), Some(line), moment, self.layout.as_ref(), record);
         Ok(())
     }
 }

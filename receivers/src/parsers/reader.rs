@@ -59,6 +59,8 @@ pub(super) struct Detection {
     runtime: Option<Runtime>,
     text: Option<(&'static str, Known)>,
     failures: u32,
+    /// The same of lines that are no container's.
+    wrapper_failures: u32,
     attempts: u32,
 }
 
@@ -71,6 +73,14 @@ impl Detection {
     fn note(&mut self, has_failed: bool) {
         self.failures = if has_failed { self.failures + 1 } else { 0 };
         if self.failures >= FAILURES_MAX {
+            *self = Self { runtime: self.runtime, ..Self::default() };
+        }
+    }
+
+    /// Counts a line that is no container's, though others were.
+    fn note_wrapper(&mut self) {
+        self.wrapper_failures += 1;
+        if self.wrapper_failures >= FAILURES_MAX {
             *self = Self::default();
         }
     }
@@ -122,13 +132,13 @@ impl Known {
             Self::Json => {
                 let entries = json::read(line, fields)
                     .map_err(|error| Failure { format: "json", reason: json_reason(error.reason) })?;
-                lift(entries, line, moment, None, record);
+                lift(entries.iter(), Some(line), moment, None, record);
                 Ok(())
             }
             Self::Logfmt => {
                 let entries = logfmt::read(line, fields)
                     .map_err(|error| Failure { format: "logfmt", reason: logfmt_reason(error) })?;
-                lift(entries, line, moment, None, record);
+                lift(entries.iter(), Some(line), moment, None, record);
                 Ok(())
             }
             Self::Syslog => syslog::read(line, moment, record),
@@ -187,7 +197,7 @@ impl Content {
             Self::Own(pattern) => pattern.read(line, fields, moment, record),
             Self::Csv(columns) => {
                 let entries = columns.read(line, fields)?;
-                lift(entries, line, moment, None, record);
+                lift(entries.iter(), Some(line), moment, None, record);
                 Ok(())
             }
         }
@@ -257,19 +267,21 @@ fn read_container(
     builder: &mut BatchBuilder,
     fill: &mut Fill<'_>,
 ) {
-    let mut fields = std::mem::take(&mut source.fields);
-    match runtime.split(line, &mut fields) {
-        Ok((piece, text)) => match source.partial.join(&piece, text) {
-            Some(whole) => push(content, source, &whole, moment, Some(&piece), builder, fill),
-            None => {}
-        },
+    // The text within may be read with the other buffer while this one holds it.
+    let mut wrapper = std::mem::take(&mut source.wrapper);
+    match runtime.split(line, &mut wrapper) {
+        Ok((piece, text)) => {
+            source.detection.wrapper_failures = 0;
+            if let Some(whole) = source.partial.join(&piece, text) {
+                push(content, source, &whole, moment, Some(&piece), builder, fill);
+            }
+        }
         Err(failure) => {
-            source.detection.note(true);
+            source.detection.note_wrapper();
             push_raw(failure, source, line, moment, builder, fill);
         }
     }
-    // The reader of the text had a buffer of its own; the larger is kept.
-    source.fields = fields;
+    source.wrapper = wrapper;
 }
 
 /// Makes a record of a text. What the container's runtime says of it is set first, so that the text's own time wins.

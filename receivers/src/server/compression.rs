@@ -23,6 +23,8 @@ pub(crate) enum Encoding {
     Zlib,
     /// RFC 8878.
     Zstd,
+    /// The block format of snappy, without frames.
+    Snappy,
 }
 
 /// Why a body could not be decompressed.
@@ -69,6 +71,7 @@ pub(crate) fn decompress(
         Encoding::Gzip => gzip(input, output),
         Encoding::Zlib => zlib(input, output),
         Encoding::Zstd => zstd(input, output),
+        Encoding::Snappy => snappy(input, output),
     }
 }
 
@@ -188,6 +191,16 @@ fn zstd_stream(input: &[u8], mut output: Output<'_>) -> Result<Vec<u8>, Decompre
     }
 }
 
+fn snappy(input: &[u8], mut output: Output<'_>) -> Result<Vec<u8>, DecompressError> {
+    let wrong = |error: snap::Error| invalid("snappy", error.to_string());
+    let length = snap::raw::decompress_len(input).map_err(wrong)?;
+    if length > output.limit {
+        return Err(output.too_large());
+    }
+    output.reserve(length)?;
+    snap::raw::Decoder::new().decompress_vec(input).map_err(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use libdeflater::{CompressionLvl, Compressor};
@@ -196,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Encoding; 3] = [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd];
+    const ALL: [Encoding; 4] = [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd, Encoding::Snappy];
 
     fn compressed(encoding: Encoding, data: &[u8]) -> Vec<u8> {
         let mut compressor = Compressor::new(CompressionLvl::default());
@@ -205,6 +218,7 @@ mod tests {
             Encoding::Gzip => compressor.gzip_compress(data, &mut out).unwrap(),
             Encoding::Zlib => compressor.zlib_compress(data, &mut out).unwrap(),
             Encoding::Zstd => return zstd::stream::encode_all(data, 1).unwrap(),
+            Encoding::Snappy => return snap::raw::Encoder::new().compress_vec(data).unwrap(),
             Encoding::Identity => return data.to_vec(),
         };
         out.truncate(length);

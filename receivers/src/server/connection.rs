@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep_until;
 use watershed_pipeline::Shutdown;
 
+use super::certificate::ClientCertificate;
 use super::{Options, Service};
 
 /// What a client may send on one HTTP/2 stream before we have read any of it.
@@ -58,15 +59,18 @@ impl<S: Service> Connection<S> {
         &self.options
     }
 
-    /// Serves one connection until it ends.
-    pub(crate) async fn serve<I>(self, stream: I, client: SocketAddr)
+    /// Serves one connection until it ends. The certificate of a client goes into the extensions of its requests.
+    pub(crate) async fn serve<I>(self, stream: I, client: SocketAddr, certificate: Option<ClientCertificate>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { builder, options, service, mut shutdown } = self;
         let activity = Arc::new(Activity::new());
         let calls = Arc::clone(&activity);
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
             let (service, call) = (Arc::clone(&service), calls.begin());
             async move {
                 let response = service.call(request, client).await;

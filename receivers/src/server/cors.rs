@@ -3,11 +3,13 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::failure::{Failure, Kind};
 
 /// Which pages may send telemetry from a browser.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -57,6 +59,20 @@ impl Cors {
         method == Method::OPTIONS
             && headers.contains_key(ORIGIN)
             && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// Refuses requests from pages of other origins that may not send. A browser sends a simple request without asking
+    /// first, and only hides the answer from the page.
+    pub(crate) fn check(cors: Option<&Self>, request: &HeaderMap) -> Result<(), Failure> {
+        let Some(origin) = request.get(ORIGIN) else { return Ok(()) };
+        let host = request.get(HOST).map(HeaderValue::as_bytes);
+        let own = origin.as_bytes().split(|byte| *byte == b'/').nth(2);
+        if cors.is_some_and(|cors| cors.allows(origin)) || (own.is_some() && own == host) {
+            return Ok(());
+        }
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let text = format!("pages of `{origin}` may not send; add it to `cors.allowed_origins`");
+        Err(Failure::new(Kind::Origin, text))
     }
 
     /// Adds to an answer what the browser wants to read there.

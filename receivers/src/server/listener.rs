@@ -13,7 +13,7 @@ use watershed_config::Endpoint;
 use watershed_pipeline::{Shutdown, StartError};
 
 use super::connection::Connection;
-use super::tls::{Tls, TlsSettings};
+use super::tls::{self, Tls, TlsSettings};
 use super::{Options, Service};
 
 /// How long requests in flight may take after the stop was asked for.
@@ -69,9 +69,12 @@ impl Server {
             let acceptor = tls.as_ref().map(Tls::acceptor);
             connections.spawn(async move {
                 match acceptor {
-                    None => connection.serve(stream, client).await,
+                    None => connection.serve(stream, client, None).await,
                     Some(acceptor) => match Tls::accept(&acceptor, stream).await {
-                        Ok(stream) => connection.serve(stream, client).await,
+                        Ok(stream) => {
+                            let certificate = tls::client_certificate(&stream);
+                            connection.serve(stream, client, certificate).await;
+                        }
                         Err(error) => tracing::debug!(%client, %error, "the TLS handshake failed"),
                     },
                 }

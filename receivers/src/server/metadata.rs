@@ -1,7 +1,6 @@
 //! What of a request's headers may travel with its batch.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use http::HeaderMap;
 use watershed_pipeline::Metadata;
@@ -22,12 +21,16 @@ const LEFT_OUT: [&str; 12] = [
     "x-api-key",
 ];
 
-/// Makes metadata of the headers that are text, without credentials and what concerns the connection.
-pub(crate) fn metadata(headers: &HeaderMap, client: SocketAddr) -> Arc<Metadata> {
-    let kept = headers.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()));
+/// Makes metadata of the headers that are text, without credentials, what concerns the connection, and names that
+/// are kept for what we find out ourselves. `credentials` is a further header that carries some.
+pub(crate) fn metadata(headers: &HeaderMap, client: SocketAddr, credentials: Option<&str>) -> Metadata {
+    let kept = headers.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        !LEFT_OUT.contains(&name) && credentials != Some(name) && !Metadata::is_reserved(name)
+    });
     let texts =
         kept.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
-    Arc::new(Metadata::new(texts, Some(client.ip().to_canonical())))
+    Metadata::new(texts, Some(client.ip().to_canonical()))
 }
 
 #[cfg(test)]
@@ -37,10 +40,10 @@ mod tests {
     #[test]
     fn credentials_and_headers_of_the_connection_stay_behind() {
         let mut headers = HeaderMap::new();
-        for name in LEFT_OUT.iter().chain(&["x-tenant"]) {
+        for name in LEFT_OUT.iter().chain(&["x-tenant", "x-own-key", "auth.subject"]) {
             headers.insert(*name, "value".parse().unwrap());
         }
-        let kept = metadata(&headers, "[::ffff:10.0.0.1]:5".parse().unwrap());
-        assert_eq!(*kept, Metadata::new([("x-tenant".into(), "value".into())], "10.0.0.1".parse().ok()));
+        let kept = metadata(&headers, "[::ffff:10.0.0.1]:5".parse().unwrap(), Some("x-own-key"));
+        assert_eq!(kept, Metadata::new([("x-tenant".into(), "value".into())], "10.0.0.1".parse().ok()));
     }
 }

@@ -3,14 +3,73 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use watershed_config::Period;
+use tokio::time::timeout;
+use watershed_config::{BuildError, Endpoint, Period};
+use watershed_pipeline::StartError;
+
+use super::tls::TlsSettings;
+use super::{Options, Server};
 
 /// A period, or `None` for zero: the Collector writes "endless" as `0`.
 pub(crate) fn limited(period: Option<Period>) -> Option<Duration> {
     period.map(Period::duration).filter(|period| !period.is_zero())
+}
+
+/// Waits for a future; `None` if it takes too long.
+pub(crate) async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        None => Some(future.await),
+        Some(limit) => timeout(limit, future).await.ok(),
+    }
+}
+
+/// Reads the settings' header names and values.
+pub(crate) fn header_map<'s>(
+    headers: impl IntoIterator<Item = (&'s String, &'s String)>,
+) -> Result<HeaderMap, String> {
+    let pairs = headers.into_iter().map(|(name, value)| {
+        let header: HeaderName = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
+        let value = value
+            .parse::<HeaderValue>()
+            .map_err(|_| format!("the value of `{name}` cannot stand in a header"))?;
+        Ok((header, value))
+    });
+    pairs.collect()
+}
+
+/// How a protocol listens.
+pub(crate) struct Listening {
+    endpoint: Endpoint,
+    options: Options,
+    tls: Option<TlsSettings>,
+}
+
+impl Listening {
+    /// Checks the settings; `prefix` is what stands before their names, such as `protocols.http.`.
+    pub(crate) fn new(
+        prefix: &str,
+        endpoint: &Endpoint,
+        options: Options,
+        tls: Option<&TlsSettings>,
+    ) -> Result<Self, BuildError> {
+        if let Some(Err((setting, problem))) = tls.map(TlsSettings::check) {
+            return Err(BuildError::at(format!("{prefix}tls.{setting}"), problem));
+        }
+        if options.connections_max == 0 {
+            let text = "must be 1 or more; without connections nothing can be received";
+            return Err(BuildError::at(format!("{prefix}max_connections"), text));
+        }
+        Ok(Self { endpoint: endpoint.clone(), options, tls: tls.cloned() })
+    }
+
+    /// Binds the port.
+    pub(crate) async fn bind(&self) -> Result<Server, StartError> {
+        Server::bind(&self.endpoint, self.options.clone(), self.tls.as_ref()).await
+    }
 }
 
 /// The kind of socket. Only TCP is there.
@@ -87,14 +146,14 @@ impl JsonSchema for NotAvailable {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["null", "array"], "maxItems": 0, "description": "Not available yet." })
+        json_schema!({ "type": ["null", "array"], "maxItems": 0, "description": "Not available." })
     }
 }
 
 struct OnlyEmpty;
 
 fn not_available<E: Error>() -> E {
-    E::custom("is not available yet; remove it, and put a proxy in front if clients must prove who they are")
+    E::custom("is not available; remove it: memory is admitted before a body is read without it")
 }
 
 impl<'de> Visitor<'de> for OnlyEmpty {

@@ -68,8 +68,9 @@ impl<'l> Scanner<'l> {
         self.expect(end).map(|()| false)
     }
 
-    pub(super) fn expect_end(&mut self) -> Result<(), JsonError> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.error(JsonReason::Trailing)) }
+    /// How many bytes were taken.
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     /// A key and its colon.

@@ -1,3 +1,5 @@
+//! JSON lines against serde_json, and the mistakes that are told.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Times in all their forms, against what jiff writes.
+
 use proptest::prelude::*;
 
 use super::super::time;

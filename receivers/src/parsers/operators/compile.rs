@@ -74,6 +74,10 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn link(&self) -> Result<Link, BuildError> {
         let operator = self.operator;
+        if let Some(name) = operator.misplaced() {
+            let message = format!("is no setting of `{}`; remove it", operator.kind.name());
+            return Err(BuildError::at(name, message));
+        }
         let condition = operator.condition.as_deref().map(|text| expression(text, "if")).transpose()?;
         Ok(Link {
             step: self.step()?,

@@ -36,12 +36,13 @@ impl Lines {
 }
 
 impl Recombine {
-    /// Takes a record; gives those that are complete with it.
-    pub(super) fn take(&self, entry: Entry, lines: &mut Lines) -> Result<Vec<Entry>, (Entry, &'static str)> {
-        let Some(AnyValue::Str(text)) = self.field.value(&entry) else {
-            return Err((entry, "no text to combine"));
-        };
-        let text = text.clone();
+    /// The text of a record that is to be put together with others.
+    pub(super) fn text(&self, entry: &Entry) -> Option<String> {
+        if let Some(AnyValue::Str(text)) = self.field.value(entry) { Some(text.clone()) } else { None }
+    }
+
+    /// Takes a record and its text; gives those that are complete with it.
+    pub(super) fn take(&self, entry: Entry, text: String, lines: &mut Lines) -> Vec<Entry> {
         let mut done = Vec::new();
         let (is_first, is_last) = match &self.bound {
             Bound::First(first) => (first.holds(&entry), false),
@@ -64,7 +65,7 @@ impl Recombine {
         if is_last {
             done.extend(self.end(lines));
         }
-        Ok(done)
+        done
     }
 
     /// The record of the lines so far.

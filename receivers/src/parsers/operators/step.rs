@@ -114,11 +114,10 @@ impl Step {
                 };
             }
             Self::Recombine(recombine) => {
-                return match recombine.take(entry, &mut kept.lines) {
-                    Ok(entries) if entries.is_empty() => Outcome::Held,
-                    Ok(entries) => Outcome::Many(entries),
-                    Err((entry, reason)) => Outcome::Failed(entry, reason),
+                let Some(text) = recombine.text(&entry) else {
+                    return Outcome::Failed(entry, "no text to combine");
                 };
+                return Outcome::Many(recombine.take(entry, text, &mut kept.lines));
             }
         };
         match done {

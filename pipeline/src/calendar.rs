@@ -4,19 +4,27 @@
 
 /// A moment in UTC, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    pub(crate) year: u64,
-    pub(crate) month: u64,
-    pub(crate) day: u64,
-    pub(crate) hour: u64,
-    pub(crate) minute: u64,
-    pub(crate) second: u64,
-    pub(crate) nanosecond: u64,
+pub struct Moment {
+    /// From 1970.
+    pub year: u64,
+    /// From 1 to 12.
+    pub month: u64,
+    /// From 1 to 31.
+    pub day: u64,
+    /// From 0 to 23.
+    pub hour: u64,
+    /// From 0 to 59.
+    pub minute: u64,
+    /// From 0 to 59: Unix time knows no leap seconds.
+    pub second: u64,
+    /// From 0 to 999,999,999.
+    pub nanosecond: u64,
 }
 
 impl Moment {
     /// Takes a time in nanoseconds since the Unix epoch apart.
-    pub(crate) fn from_unix_nano(nanoseconds: u64) -> Self {
+    #[must_use]
+    pub fn from_unix_nano(nanoseconds: u64) -> Self {
         let seconds = nanoseconds / 1_000_000_000;
         let (days, of_day) = (seconds / 86_400, seconds % 86_400);
         // Howard Hinnant's `civil_from_days`: years begin on 1 March, so that a leap day comes last.
@@ -38,7 +46,7 @@ impl Moment {
     }
 
     /// Appends `2026-01-02T03:04:05.678Z`; digits below the millisecond are cut off.
-    pub(crate) fn push_iso(self, out: &mut Vec<u8>) {
+    pub fn push_iso(self, out: &mut Vec<u8>) {
         self.push_date(out);
         out.push(b'T');
         self.push_clock(out);
@@ -46,7 +54,7 @@ impl Moment {
     }
 
     /// Appends `2026-01-02`.
-    pub(crate) fn push_date(self, out: &mut Vec<u8>) {
+    pub fn push_date(self, out: &mut Vec<u8>) {
         push_digits::<4>(out, self.year);
         out.push(b'-');
         push_digits::<2>(out, self.month);
@@ -55,7 +63,7 @@ impl Moment {
     }
 
     /// Appends `03:04:05.678`.
-    pub(crate) fn push_clock(self, out: &mut Vec<u8>) {
+    pub fn push_clock(self, out: &mut Vec<u8>) {
         push_digits::<2>(out, self.hour);
         out.push(b':');
         push_digits::<2>(out, self.minute);
@@ -67,7 +75,7 @@ impl Moment {
 }
 
 /// Appends the last `N` decimal digits of a number, with zeros in front.
-pub(crate) fn push_digits<const N: usize>(out: &mut Vec<u8>, mut number: u64) {
+pub fn push_digits<const N: usize>(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; N];
     for digit in digits.iter_mut().rev() {
         *digit += u8::try_from(number % 10).unwrap_or_default();

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use http::StatusCode;
-use watershed_pipeline::{BudgetExceeded, Context, Counter, Refusal, Signal, Unit};
+use watershed_pipeline::{AuthError, BudgetExceeded, Context, Counter, Refusal, Signal, Unit};
 
-use crate::server::body::BodyError;
-use crate::server::compression::DecompressError;
+use super::body::BodyError;
+use super::compression::DecompressError;
 
 /// When to try again if nobody knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -50,11 +50,27 @@ pub(crate) enum Kind {
     NoPipeline,
     /// The client went away.
     Broken,
+    /// There are no credentials.
+    CredentialsMissing,
+    /// The credentials are not valid.
+    CredentialsInvalid,
+    /// Too many credentials are being checked.
+    CredentialsBusy,
+    /// The credentials are valid and do not suffice.
+    Forbidden,
+    /// A page of this origin may not send.
+    Origin,
+    /// The credentials were used too often.
+    Rate,
+    /// There are more records than allowed.
+    TooManyRecords,
+    /// There is nothing in it, where something has to be.
+    Empty,
 }
 
 impl Kind {
     /// All kinds, in order.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 20] = [
         Self::Memory,
         Self::Busy,
         Self::Slow,
@@ -67,6 +83,14 @@ impl Kind {
         Self::Path,
         Self::NoPipeline,
         Self::Broken,
+        Self::CredentialsMissing,
+        Self::CredentialsInvalid,
+        Self::CredentialsBusy,
+        Self::Forbidden,
+        Self::Origin,
+        Self::Rate,
+        Self::TooManyRecords,
+        Self::Empty,
     ];
 
     /// The HTTP status, the gRPC code (`google.rpc.Code`) and the label of the counter.
@@ -87,12 +111,25 @@ impl Kind {
             Self::Path => (StatusCode::NOT_FOUND, 12, "path"),
             Self::NoPipeline => (StatusCode::NOT_FOUND, 12, "no_pipeline"),
             Self::Broken => (StatusCode::BAD_REQUEST, 1, "broken"),
+            Self::CredentialsMissing => (StatusCode::UNAUTHORIZED, 16, "credentials_missing"),
+            Self::CredentialsInvalid => (StatusCode::UNAUTHORIZED, 16, "credentials_invalid"),
+            Self::CredentialsBusy => (StatusCode::SERVICE_UNAVAILABLE, 14, "credentials_busy"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, 7, "forbidden"),
+            Self::Origin => (StatusCode::FORBIDDEN, 7, "origin"),
+            Self::Rate => (StatusCode::TOO_MANY_REQUESTS, 8, "rate"),
+            Self::TooManyRecords => (StatusCode::PAYLOAD_TOO_LARGE, 8, "too_many_records"),
+            Self::Empty => (StatusCode::BAD_REQUEST, 3, "empty"),
         }
     }
 
     /// The status over HTTP.
     pub(crate) const fn http(self) -> StatusCode {
         self.answer().0
+    }
+
+    /// The name of the kind, which is the label of its counter.
+    pub(crate) const fn label(self) -> &'static str {
+        self.answer().2
     }
 
     /// The code over gRPC, and in the body over HTTP.
@@ -148,6 +185,17 @@ impl From<DecompressError> for Failure {
     }
 }
 
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing { .. } => Self::new(Kind::CredentialsMissing, error),
+            AuthError::Invalid => Self::new(Kind::CredentialsInvalid, error),
+            AuthError::Forbidden { .. } => Self::new(Kind::Forbidden, error),
+            AuthError::Busy => Self::passing(Kind::CredentialsBusy, error, None),
+        }
+    }
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -157,14 +205,19 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// A time to wait as `Retry-After` has it: whole seconds, rounded up, since less would be too early.
+pub(crate) fn whole_seconds(after: Duration) -> u64 {
+    after.as_secs() + u64::from(after.subsec_nanos() > 0)
+}
+
 /// Counts failed requests by kind.
-pub(crate) struct Failures([Counter; 12]);
+pub(crate) struct Failures([Counter; Kind::ALL.len()]);
 
 impl Failures {
     /// Makes the counters of a receiver.
     pub(crate) fn new(cx: &Context) -> Self {
         Self(Kind::ALL.map(|kind| {
-            let (_, _, reason) = kind.answer();
+            let reason = kind.label();
             let help = "Requests that were not accepted; the client was told.";
             cx.labelled_counter("refused_requests", Unit::Requests, help, &[("reason", reason)])
         }))
