@@ -42,6 +42,7 @@ impl BatchBuilder {
         let Some(row) = rows.pop() else { return };
         rows.reserve_exact(expected);
         self.lines.attrs = self.part.attrs.get(row.attrs.indices()).unwrap_or_default().to_vec();
+        self.part.attrs.truncate(row.attrs.start as usize);
         self.part.attrs.reserve_exact(expected.saturating_mul(self.lines.attrs.len()));
         self.lines.row = row;
     }

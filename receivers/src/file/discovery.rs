@@ -234,20 +234,23 @@ impl Follower {
             let had_name = trail.former.as_deref() == Some(path) && trail.path.as_deref() != Some(path);
             if had_name && trail.is_seen {
                 // Rotated, and the file is new; or written anew with the same content, as copying programs do.
-                let is_same =
-                    trail.path.is_none() && trail.read.offset >= PROOF && trail.fingerprint.begins(head);
-                if is_same && source.has_tail(&trail.read).unwrap_or(false) {
+                let may_be = trail.path.is_none() && trail.read.offset >= PROOF;
+                if may_be && trail.fingerprint.begins(head) && has_tail(source, &trail.read) == Some(true) {
                     return Kind::Heir(id);
                 }
-            } else if trail.is_located() {
+                continue;
+            }
+            if trail.is_located() {
                 if is_copy(trail, source, size, self.options.compression) {
                     return Kind::Shadow(id);
                 }
-            } else if source.has_tail(&trail.read).unwrap_or(false) && trail.fingerprint.begins(head) {
-                return Kind::Heir(id);
-            } else if source.is_archive() || size < trail.read.offset {
+                continue;
+            }
+            match has_tail(source, &trail.read) {
+                Some(true) if trail.fingerprint.begins(head) => return Kind::Heir(id),
                 // Cut off, or still being written.
-                unclear.get_or_insert(Kind::Shadow(id));
+                None => unclear = unclear.or(Some(Kind::Shadow(id))),
+                Some(_) => {}
             }
         }
         unclear.unwrap_or(Kind::New)
@@ -317,6 +320,11 @@ impl Follower {
         let age = metadata.modified().ok().and_then(|modified| wall.duration_since(modified).ok());
         self.options.exclude_older_than.is_some_and(|limit| age.is_some_and(|age| age > limit))
     }
+}
+
+fn has_tail(source: &mut Source, position: &Position) -> Option<bool> {
+    // What can't be read now can be judged later.
+    source.has_tail(position).unwrap_or_default()
 }
 
 fn shadow_of(of: TrailId, was_located: bool, metadata: &Metadata) -> Shadow {

@@ -117,13 +117,13 @@ impl Source {
         Ok(head)
     }
 
-    /// Whether the bytes before a position are those it remembers.
-    pub(super) fn has_tail(&mut self, position: &Position) -> io::Result<bool> {
+    /// Whether the bytes before a position are those it remembers; `None` if there are not so many.
+    pub(super) fn has_tail(&mut self, position: &Position) -> io::Result<Option<bool>> {
         let length = (position.offset - position.tail_start()) as usize;
         let mut tail = Vec::new();
         self.read(position.tail_start(), length, &mut tail)?;
         tail.truncate(length);
-        Ok(tail.len() == length && crc32c::crc32c(&tail) == position.tail)
+        Ok((tail.len() == length).then(|| crc32c::crc32c(&tail) == position.tail))
     }
 }
 
