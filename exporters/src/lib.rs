@@ -18,6 +18,7 @@ mod testing;
 pub mod clickhouse;
 mod debug;
 mod file;
+mod load_balancing;
 pub mod loki;
 mod nop;
 pub mod otlp_grpc;
@@ -30,6 +31,7 @@ use watershed_pipeline::{ExporterFactory, exporter};
 pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
+    exporter::<load_balancing::Config>(),
     exporter::<clickhouse::Config>(),
     exporter::<loki::Config>(),
     exporter::<stdout::Config>(),
