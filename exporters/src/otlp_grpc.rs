@@ -102,10 +102,6 @@ mod tests {
         ExporterConfig::build(&config, &testing::context("otlp_grpc")).map_err(|error| error.to_string())
     }
 
-    fn success() -> Reply {
-        Reply::ok(vec![0; 5]).with("content-type", "application/grpc").with_trailer("grpc-status", "0")
-    }
-
     #[track_caller]
     fn check_base(yaml: &str, expected: &str) {
         assert_eq!(build(yaml).unwrap().base.as_str(), expected);
@@ -130,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn every_compression_arrives() {
         for compression in ["gzip", "zstd", "deflate", "none"] {
-            let mut server = testing::server(success()).await;
+            let mut server = testing::server(Reply::grpc("0")).await;
             let yaml = format!(
                 "{{endpoint: '{}', compression: {compression}, headers: {{x-key: secret}}}}",
                 server.url()
@@ -153,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn spans_go_to_the_service_for_traces() {
-        let mut server = testing::server(success()).await;
+        let mut server = testing::server(Reply::grpc("0")).await;
         let exporter = build(&format!("{{endpoint: '{}', compression: none}}", server.url())).unwrap();
         let batch = Batch::builder(Signal::Traces).record(|span| span.set_span_name("a")).build();
         exporter.export(&batch).await.unwrap();
@@ -202,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn tls_is_spoken_with_a_server_of_ones_own_authority() {
-        let (mut server, certificate) = testing::tls_server(success()).await;
+        let (mut server, certificate) = testing::tls_server(Reply::grpc("0")).await;
         let indented = certificate.replace('\n', "\n      ");
         let yaml = format!("endpoint: {}\ntls:\n  ca_pem: |\n      {indented}\n", server.url());
         build(&yaml).unwrap().export(&testing::logs(1)).await.unwrap();
