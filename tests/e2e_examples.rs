@@ -286,7 +286,7 @@ fn behind_the_balancer_each_trace_is_whole_at_one_of_the_sampling_gateways() {
         [("GATEWAYS", list.as_str()), ("BALANCER_DIRECTORY", storage[2].path().to_str().unwrap())];
     let balancer = start("balancing", "load-balancing.yaml", &[], &variables);
     let traces: Vec<String> =
-        (1..=16_u128).map(|number| format!("{:032x}", number.wrapping_mul(u128::MAX / 17))).collect();
+        (1..=32_u128).map(|number| format!("{:032x}", number.wrapping_mul(u128::MAX / 33))).collect();
     for (name, more) in [("child", CHILD), ("root", FAILED)] {
         for trace in &traces {
             let (status, answer) = post(&balancer, "/v1/traces", &span(trace, name, more));

@@ -11,7 +11,8 @@
 //!
 //! In front of gateways that have to see whole traces (`tail_sampling`): any number of balancers send each trace to the
 //! same gateway without knowing of one another. The servers stand on a consistent hash ring, so that one that comes or
-//! goes moves only its own share of the traces. Collectors with this exporter place servers and traces alike.
+//! goes moves only its own share of the traces. Balancers agree if they name the servers in the same words; so do
+//! Collectors with this exporter, for traces.
 //!
 //! `protocol.otlp` has the settings of `otlp_grpc` but for `endpoint`: `resolver` knows the servers, `static` from a
 //! list of `hostnames`, `dns` from the addresses of a name, which is asked for again every `interval`. With TLS and
@@ -161,7 +162,6 @@ impl Exporter for LoadBalancing {
     }
 
     async fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        self.resolver.refresh().await;
         let servers = self.resolver.servers();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let Some(stray) = turn.checked_rem(servers.len()) else {

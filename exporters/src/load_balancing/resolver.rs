@@ -37,7 +37,7 @@ pub(super) struct Settings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Static {
-    /// Each server as `host:port` or `host`, whose port is then 4317. Required.
+    /// Each server as `host:port` or `host`, whose port is then 4317; in the same words for every balancer. Required.
     hostnames: Vec<String>,
 }
 
@@ -48,18 +48,13 @@ struct Dns {
     /// The name; each of its addresses is a server. Required.
     hostname: String,
     /// The port of every server. Default 4317.
-    #[serde(default = "port")]
-    port: u16,
+    port: Option<u16>,
     /// How often the name is asked for. Default `5s`.
     #[serde(default = "interval")]
     interval: Period,
     /// How long an answer may take. Default `1s`.
     #[serde(default = "one_second")]
     timeout: Period,
-}
-
-const fn port() -> u16 {
-    PORT
 }
 
 fn interval() -> Period {
@@ -92,7 +87,8 @@ impl Lookup for System {
 
 /// The servers at one moment.
 pub(super) struct Servers {
-    /// `host:port` and address of each, sorted by name.
+    /// Name and address of each, sorted by name. The name is its place on the ring: what the settings say, and for DNS
+    /// an address, with the port only if the settings have one. So does the Collector.
     list: Vec<(String, Url)>,
     /// Who owns which key, by position in the list.
     pub(super) ring: Ring,
@@ -111,7 +107,7 @@ impl Servers {
         self.list.len()
     }
 
-    /// `host:port` and address of one.
+    /// Name and address of one.
     pub(super) fn get(&self, position: usize) -> Option<(&str, &Url)> {
         self.list.get(position).map(|(name, url)| (name.as_str(), url))
     }
@@ -236,7 +232,7 @@ impl Question {
             Ok(Ok(addresses)) if addresses.is_empty() => return Err("an empty answer".to_owned()),
             Ok(Ok(addresses)) => addresses,
         };
-        addresses.iter().map(|ip| server(&SocketAddr::new(*ip, *port).to_string(), is_secure)).collect()
+        addresses.iter().map(|ip| server(&name(ip.to_canonical(), *port), is_secure)).collect()
     }
 }
 
@@ -279,7 +275,7 @@ impl Dns {
         };
         must_be_positive("interval", self.interval)?;
         must_be_positive("timeout", self.timeout)?;
-        if self.hostname.is_empty() || self.hostname.contains([':', '/']) || self.port == 0 {
+        if self.hostname.is_empty() || self.hostname.contains([':', '/']) || self.port == Some(0) {
             let message =
                 format!("`{}` is no name; write it without scheme, and the port in `port`", self.hostname);
             return Err(BuildError::at("resolver.dns.hostname", message));
@@ -288,12 +284,21 @@ impl Dns {
     }
 }
 
+fn name(ip: IpAddr, port: Option<u16>) -> String {
+    match (port, ip) {
+        (Some(port), _) => SocketAddr::new(ip, port).to_string(),
+        (None, IpAddr::V4(ip)) => ip.to_string(),
+        (None, IpAddr::V6(ip)) => format!("[{ip}]"),
+    }
+}
+
 /// Name and address of a server that is written as `host:port` or `host`.
 fn server(text: &str, is_secure: bool) -> Result<(String, Url), String> {
     let with_port = format!("{text}:{PORT}");
     let url: Result<ServerUrl, _> = text.parse().or_else(|_| with_port.parse());
     let url = url.ok().filter(|url| url.is_secure().is_none() && url.path().is_empty());
-    let named = url.and_then(|url| Some((url.to_string(), Url::parse(&url.with_scheme(is_secure)).ok()?)));
+    let url = url.and_then(|url| Url::parse(&url.with_scheme(is_secure)).ok());
+    let named = url.map(|url| (text.to_owned(), url));
     named.ok_or_else(|| {
         format!("`{text}` is not `host` or `host:port`; whether TLS is spoken stands in `protocol.otlp.tls`")
     })
