@@ -12,7 +12,7 @@
 //! In front of gateways that have to see whole traces (`tail_sampling`): any number of balancers send each trace to the
 //! same gateway without knowing of one another. The servers stand on a consistent hash ring, so that one that comes or
 //! goes moves only its own share of the traces. Balancers agree if they name the servers in the same words; so do
-//! Collectors with this exporter, for traces.
+//! Collectors with this exporter, for traces. With more than about a hundred servers their shares become uneven.
 //!
 //! `protocol.otlp` has the settings of `otlp_grpc` but for `endpoint`: `resolver` knows the servers, `static` from a
 //! list of `hostnames`, `dns` from the addresses of a name, which is asked for again every `interval`. With TLS and
@@ -195,8 +195,10 @@ impl LoadBalancing {
         servers: &Servers,
         attempt: &Attempt<'_>,
     ) -> Result<(), ExportError> {
-        // Every share was chosen from these servers.
-        let Some((name, url)) = servers.get(share.server) else { return Ok(()) };
+        let Some((name, url)) = servers.get(share.server) else {
+            // Every share was chosen from these servers, so that this can't happen; if it did, nothing would be lost.
+            return Err(ExportError::Retry { reason: "a server is not known".to_owned(), after: None });
+        };
         let mut left = vec![share];
         while let Some(mut share) = left.pop() {
             let answer = self.sender.send(url, &share.batch).await;

@@ -25,7 +25,8 @@ use super::{Client, Compression, CompressionParameters, Compressor, Credentials,
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings<E> {
-    /// The server: `host:port`, `http://host:port` or `https://host:port`.
+    /// The server: `host:port`, `http://host:port` or `https://host:port`. `load_balancing` has none here: its `resolver`
+    /// knows the servers.
     pub(crate) endpoint: E,
     /// How long one server may take for a request. Default: no limit beside the exporter's own `timeout`.
     timeout: Option<Period>,
