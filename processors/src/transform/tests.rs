@@ -1,0 +1,2 @@
+//! Tests of the processor: settings, groups, failures. What each editor and function does is tested with the language.
+
