@@ -47,8 +47,8 @@ pub use record::{Record, Resource, Scope};
 pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 pub use span::{Span, SpanEvent, SpanLink};
 pub use sweep::{Edit, End, Sweep, TextPlace};
-pub(crate) use value::{Stored, store};
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
+pub(crate) use value::{Stored, store};
 
 use crate::budget::Reservation;
 use crate::component::Refusal;

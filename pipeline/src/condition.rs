@@ -61,9 +61,9 @@ mod typed;
 use crate::batch::{Record, Signal, SpanEvent};
 
 pub use error::ConditionError;
-pub use statement::{Failure, Statement, Statements};
 use evaluate::Subject;
 use expression::Expression;
+pub use statement::{Failure, Statement, Statements};
 pub use typed::{DataPointCondition, LogCondition, MetricCondition, SpanCondition, SpanEventCondition};
 
 /// What a condition or a statement is on, and so what a field without a prefix belongs to. What belongs to something is

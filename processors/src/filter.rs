@@ -176,7 +176,11 @@ impl<'de> Visitor<'de> for ReadConditions {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let group = Group::deserialize(de::value::MapAccessDeserializer::new(map))?;
-        let context = group.context.map(|name| ConditionContext::for_signal(&name, self.0)).transpose().map_err(de::Error::custom)?;
+        let context = group
+            .context
+            .map(|name| ConditionContext::for_signal(&name, self.0))
+            .transpose()
+            .map_err(de::Error::custom)?;
         let parse = |(index, text): (usize, &String)| {
             let parsed = match context {
                 Some(context) => Condition::parse(text, context),

@@ -40,7 +40,8 @@ fn finish_call(
     at: usize,
 ) -> Result<Expression, Fault> {
     let name = function.name();
-    check_count(name, &function.argument_count(), arguments.len()).map_err(|message| Fault::new(at, message))?;
+    check_count(name, &function.argument_count(), arguments.len())
+        .map_err(|message| Fault::new(at, message))?;
     if let Some(only) = function.only_in().filter(|only| *only != context) {
         let message = format!(
             "`{name}` works in a condition on a {} only; this one is on a {}",

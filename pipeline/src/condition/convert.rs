@@ -20,7 +20,8 @@ const PAIRS_MAX: usize = 1024;
 impl Function {
     /// The value that a function makes of its arguments. What fails in one of them fails here too.
     pub(super) fn convert<'a>(self, arguments: &'a [Expression], subject: Subject<'a>) -> Term<'a> {
-        let argument = |index: usize| arguments.get(index).map(|argument: &Expression| argument.term(subject));
+        let argument =
+            |index: usize| arguments.get(index).map(|argument: &Expression| argument.term(subject));
         let value = match argument(0).unwrap_or(Term::Nil) {
             failed @ Term::Failed(_) => return failed,
             // Its list is walked, not made.
@@ -40,22 +41,33 @@ impl Function {
             Self::Concat => concat(arguments, subject),
             Self::ParseJson => of_text(value, "ParseJSON needs a text", |text| parse_json(&text)),
             Self::ParseKeyValue => of_text(value, "ParseKeyValue needs a text", |text| {
-                let (delimiter, between) = (argument(1).unwrap_or("=".into()), argument(2).unwrap_or(" ".into()));
+                let (delimiter, between) =
+                    (argument(1).unwrap_or("=".into()), argument(2).unwrap_or(" ".into()));
                 match (delimiter, between) {
                     (Term::Text(delimiter), Term::Text(between)) => key_values(&text, &delimiter, &between),
                     _ => Term::Failed("ParseKeyValue needs texts as delimiters"),
                 }
             }),
-            Self::Sha256 => of_text(value, "SHA256 needs a text", |text| Term::hex(&Sha256::digest(text.as_bytes()))),
+            Self::Sha256 => {
+                of_text(value, "SHA256 needs a text", |text| Term::hex(&Sha256::digest(text.as_bytes())))
+            }
             Self::Split => of_text(value, "Split needs a text", |text| match argument(1) {
-                Some(Term::Text(between)) if !between.is_empty() => list(text.split(between.as_ref()).map(Term::from)),
+                Some(Term::Text(between)) if !between.is_empty() => {
+                    list(text.split(between.as_ref()).map(Term::from))
+                }
                 _ => Term::Failed("Split needs a text that is not empty as delimiter"),
             }),
-            Self::Substring => of_text(value, "Substring needs a text", |text| substring(text, argument(1), argument(2))),
-            Self::Trim => of_text(value, "Trim needs a text", |text| match argument(1).unwrap_or(" ".into()) {
-                Term::Text(letters) => text.trim_matches(|letter| letters.contains(letter)).to_owned().into(),
-                _ => Term::Failed("Trim needs the letters to take away as a text"),
-            }),
+            Self::Substring => {
+                of_text(value, "Substring needs a text", |text| substring(text, argument(1), argument(2)))
+            }
+            Self::Trim => {
+                of_text(value, "Trim needs a text", |text| match argument(1).unwrap_or(" ".into()) {
+                    Term::Text(letters) => {
+                        text.trim_matches(|letter| letters.contains(letter)).to_owned().into()
+                    }
+                    _ => Term::Failed("Trim needs the letters to take away as a text"),
+                })
+            }
             _ => Term::Nil,
         }
     }
@@ -90,7 +102,8 @@ pub(super) fn extract<'a>(target: Term<'a>, pattern: &Regex) -> Term<'a> {
     of_text(target, "ExtractPatterns needs a text", |text| {
         let Some(groups) = pattern.captures(&text) else { return Term::entries(&[]) };
         let named = pattern.capture_names().flatten();
-        let found = named.map(|name| (name, Value::Str(groups.name(name).map_or("", |group| group.as_str()))));
+        let found =
+            named.map(|name| (name, Value::Str(groups.name(name).map_or("", |group| group.as_str()))));
         Term::entries(&found.collect::<Vec<_>>())
     })
 }

@@ -180,7 +180,9 @@ impl fmt::Display for Expression {
             Self::Extract { target, pattern } => {
                 write!(f, "{EXTRACT_PATTERNS}({target}, {})", Quoted(pattern.0.as_str()))
             }
-            Self::Match { target, pattern } => write!(f, "{IS_MATCH}({target}, {})", Quoted(pattern.0.as_str())),
+            Self::Match { target, pattern } => {
+                write!(f, "{IS_MATCH}({target}, {})", Quoted(pattern.0.as_str()))
+            }
             Self::Call { function, arguments } => {
                 write!(f, "{}(", function.name())?;
                 commas(f, arguments)?;

@@ -57,7 +57,14 @@ pub(super) struct Parser<'t> {
 
 impl<'t> Parser<'t> {
     pub(super) fn new(text: &'t str, context: ConditionContext) -> Result<Self, Fault> {
-        Ok(Self { tokens: tokens(text)?, position: 0, depth: 0, context, has_cache: false, fields: Vec::new() })
+        Ok(Self {
+            tokens: tokens(text)?,
+            position: 0,
+            depth: 0,
+            context,
+            has_cache: false,
+            fields: Vec::new(),
+        })
     }
 
     pub(super) fn peek(&self) -> &Token<'t> {
@@ -228,7 +235,10 @@ impl<'t> Parser<'t> {
         Ok(values)
     }
 
-    pub(super) fn nested(&mut self, inner: fn(&mut Self) -> Result<Expression, Fault>) -> Result<Expression, Fault> {
+    pub(super) fn nested(
+        &mut self,
+        inner: fn(&mut Self) -> Result<Expression, Fault>,
+    ) -> Result<Expression, Fault> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(Fault::new(self.at(), format!("nested deeper than {DEPTH_MAX}; write it flatter")));
@@ -262,7 +272,8 @@ impl<'t> Parser<'t> {
         }
         let field = field::resolve(&path, self.context, at)?;
         if field.name == field::CACHE && (!self.has_cache || field.of != self.context) {
-            let message = "`cache` belongs to the statements on one thing, and is read and written by these only";
+            let message =
+                "`cache` belongs to the statements on one thing, and is read and written by these only";
             return Err(Fault::new(at, message));
         }
         self.fields.push(field);

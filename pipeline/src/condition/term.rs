@@ -105,9 +105,7 @@ impl<'a> Term<'a> {
                 attributes.value(key).map_or(Self::Nil, Self::from)
             }
             (Self::Map(entries), Key::Text(key)) => look(entries, |entries| Map(entries).value(key)),
-            (Self::List(items), Key::Index(index)) => {
-                look(items, |items| Array(items).iter().nth(*index))
-            }
+            (Self::List(items), Key::Index(index)) => look(items, |items| Array(items).iter().nth(*index)),
             _ => Self::Nil,
         }
     }

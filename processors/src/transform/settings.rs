@@ -132,8 +132,7 @@ fn each<T, E: fmt::Display>(
     texts: &[String],
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, String> {
-    let parse = |(index, text): (usize, &String)| {
-        parse(text).map_err(|error| format!("{field}[{index}]: {error}"))
-    };
+    let parse =
+        |(index, text): (usize, &String)| parse(text).map_err(|error| format!("{field}[{index}]: {error}"));
     texts.iter().enumerate().map(parse).collect()
 }

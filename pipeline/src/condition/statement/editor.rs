@@ -11,6 +11,7 @@ use super::Failure;
 use super::hand::{Hand, Item};
 use super::place::{ENTRIES_MAX, Place, TOO_MANY};
 use crate::batch::{AnyValue, Attributes, Holder, Map, Part};
+use crate::otlp::nested;
 
 /// How deep `flatten` looks into values, unless told less.
 pub(super) const FLATTEN_MAX: usize = 64;
@@ -18,18 +19,52 @@ pub(super) const FLATTEN_MAX: usize = 64;
 /// An editor with its arguments.
 #[derive(Clone, Debug)]
 pub(super) enum Editor {
-    Set { place: Place, value: Expression },
-    Append { place: Place, value: Expression },
-    DeleteKey { map: Place, key: Expression },
-    Retain { map: Place, wanted: Wanted },
-    Limit { map: Place, most: usize, first: Vec<String> },
-    Truncate { map: Place, most: usize },
+    Set {
+        place: Place,
+        value: Expression,
+    },
+    Append {
+        place: Place,
+        value: Expression,
+    },
+    DeleteKey {
+        map: Place,
+        key: Expression,
+    },
+    Retain {
+        map: Place,
+        wanted: Wanted,
+    },
+    Limit {
+        map: Place,
+        most: usize,
+        first: Vec<String>,
+    },
+    Truncate {
+        map: Place,
+        most: usize,
+    },
     /// In one text.
-    Replace { place: Place, replacement: Replacement },
+    Replace {
+        place: Place,
+        replacement: Replacement,
+    },
     /// In all texts of a map, or in its keys.
-    ReplaceAll { map: Place, in_keys: bool, replacement: Replacement },
-    Merge { map: Place, source: Expression, strategy: Strategy },
-    Flatten { map: Place, prefix: String, depth: usize },
+    ReplaceAll {
+        map: Place,
+        in_keys: bool,
+        replacement: Replacement,
+    },
+    Merge {
+        map: Place,
+        source: Expression,
+        strategy: Strategy,
+    },
+    Flatten {
+        map: Place,
+        prefix: String,
+        depth: usize,
+    },
 }
 
 /// Which keys stay.
@@ -71,15 +106,8 @@ impl Editor {
                 append(place, &new, &mut hand(part, item, cache))
             }
             Self::DeleteKey { map, key } => {
-                let Term::Text(key) = succeeded(value(key, cache))? else {
-                    return Err(Failure("the key to delete is not a text"));
-                };
-                let hand = &mut hand(part, item, cache);
-                match map.holder(hand) {
-                    Some(holder) => drop(hand.part.remove_attribute(holder, &key)),
-                    None => map.retain(hand, |own| own != key)?,
-                }
-                Ok(())
+                let key = succeeded(value(key, cache))?;
+                delete(map, &key, &mut hand(part, item, cache))
             }
             Self::Merge { map, source, strategy } => {
                 let source = succeeded(value(source, cache))?;
@@ -94,22 +122,27 @@ impl Editor {
             }
             Self::ReplaceAll { map, in_keys, replacement } => {
                 let new = replacement.text(item.subject(part, cache))?;
-                let hand = &mut hand(part, item, cache);
+                let (hand, change) =
+                    (&mut hand(part, item, cache), |text: &str| replacement.apply(text, &new));
                 if *in_keys {
-                    return map.edit_entries(hand, |entries| change_keys(entries, |key| replacement.apply(key, &new)));
+                    map.edit_entries(hand, |entries| change_keys(entries, change))
+                } else {
+                    map.texts(hand, change)
                 }
-                map.texts(hand, |text| replacement.apply(text, &new))
             }
             Self::Retain { map, wanted } => map.retain(&mut hand(part, item, cache), |key| wanted.has(key)),
             Self::Limit { map, most, first } => limit(map, *most, first, &mut hand(part, item, cache)),
-            Self::Truncate { map, most } => map.texts(&mut hand(part, item, cache), |text| {
-                (text.len() > *most).then(|| text.get(..text.floor_char_boundary(*most)).unwrap_or_default().to_owned())
-            }),
-            Self::Flatten { map, prefix, depth } => map.edit_entries(&mut hand(part, item, cache), |entries| {
-                flatten(entries, prefix, *depth)
-            }),
+            Self::Truncate { map, most } => map.texts(&mut hand(part, item, cache), |text| cut(text, *most)),
+            Self::Flatten { map, prefix, depth } => {
+                map.edit_entries(&mut hand(part, item, cache), |entries| flatten(entries, prefix, *depth))
+            }
         }
     }
+}
+
+/// The first bytes of a text that has more of them, without splitting a character.
+fn cut(text: &str, most: usize) -> Option<String> {
+    (text.len() > most).then(|| text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned())
 }
 
 fn hand<'p>(part: &'p mut Arc<Part>, item: Item, cache: &'p mut Vec<u8>) -> Hand<'p> {
@@ -125,11 +158,26 @@ fn succeeded(term: Term<'_>) -> Result<Term<'_>, Failure> {
 }
 
 /// Sets a place to a value; no value changes nothing.
-fn set(place: &Place, value: Term<'_>, part: &mut Arc<Part>, item: Item, cache: &mut Vec<u8>) -> Result<(), Failure> {
+fn set(
+    place: &Place,
+    value: Term<'_>,
+    part: &mut Arc<Part>,
+    item: Item,
+    cache: &mut Vec<u8>,
+) -> Result<(), Failure> {
     match succeeded(value)? {
         Term::Nil => Ok(()),
         value => place.set(&mut hand(part, item, cache), &value),
     }
+}
+
+fn delete(map: &Place, key: &Term<'_>, hand: &mut Hand<'_>) -> Result<(), Failure> {
+    let Term::Text(key) = key else { return Err(Failure("the key to delete is not a text")) };
+    if let Some(holder) = map.holder(hand) {
+        hand.part.remove_attribute(holder, key);
+        return Ok(());
+    }
+    map.retain(hand, |own| own != key)
 }
 
 /// Adds a value, or each item of a list, at the end of the list at a place; a single value there becomes its first item.
@@ -143,7 +191,7 @@ fn append(place: &Place, new: &Term<'_>, hand: &mut Hand<'_>) -> Result<(), Fail
         AnyValue::Array(mut new) => items.append(&mut new),
         new => items.push(new),
     }
-    place.set(hand, &Term::List(crate::otlp::nested::encode_array(&items).into()))
+    place.set(hand, &Term::List(nested::encode_array(&items).into()))
 }
 
 fn merge(map: &Place, source: &Term<'_>, strategy: Strategy, hand: &mut Hand<'_>) -> Result<(), Failure> {
@@ -168,7 +216,12 @@ fn merge(map: &Place, source: &Term<'_>, strategy: Strategy, hand: &mut Hand<'_>
     })
 }
 
-fn merge_attributes(part: &mut Part, holder: Holder, new: Map<'_>, strategy: Strategy) -> Result<(), Failure> {
+fn merge_attributes(
+    part: &mut Part,
+    holder: Holder,
+    new: Map<'_>,
+    strategy: Strategy,
+) -> Result<(), Failure> {
     if new.iter().nth(ENTRIES_MAX).is_some() {
         return Err(TOO_MANY);
     }

@@ -3,7 +3,8 @@
 use super::super::ConditionContext;
 use super::super::evaluate::Subject;
 use crate::batch::{
-    EventRow, Holder, LogRow, MetricRow, Part, PointRow, Record, RecordMut, Rows, ScopeRow, SpanEvent, SpanRow,
+    EventRow, Holder, LogRow, MetricRow, Part, PointRow, Record, RecordMut, Rows, ScopeRow, SpanEvent,
+    SpanRow,
 };
 
 /// Which one of a part it is: a row, and an event of it when the statement is on events.
@@ -26,9 +27,8 @@ pub(super) fn items(part: &Part, context: ConditionContext) -> Box<dyn Iterator<
     let of_row = |row| Item { row, event: None };
     let firsts = |of: &dyn Fn(usize) -> usize, count: usize| {
         let mut seen = vec![false; count];
-        let is_first = |row: &usize| {
-            seen.get_mut(of(*row)).is_some_and(|seen| !std::mem::replace(seen, true))
-        };
+        let is_first =
+            |row: &usize| seen.get_mut(of(*row)).is_some_and(|seen| !std::mem::replace(seen, true));
         rows.clone().filter(is_first).map(of_row).collect::<Vec<_>>()
     };
     match (context, &part.rows) {
@@ -94,7 +94,9 @@ impl Hand<'_> {
     }
 
     pub(super) fn event(&mut self, change: impl FnOnce(&mut EventRow)) {
-        let Some(holder @ Holder::Event { event, .. }) = self.holder(ConditionContext::SpanEvent) else { return };
+        let Some(holder @ Holder::Event { event, .. }) = self.holder(ConditionContext::SpanEvent) else {
+            return;
+        };
         if let Rows::Spans(rows) = &mut self.part.rows
             && let Some(row) = rows.events.get_mut(event)
         {

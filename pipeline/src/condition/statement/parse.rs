@@ -12,7 +12,7 @@ use super::place::Place;
 use watershed_config::suggest;
 
 /// Name, fewest and most arguments, and how it is written.
-static EDITORS: [(&str, RangeInclusive<usize>, &str); 15] = [
+static EDITORS: [(&str, RangeInclusive<usize>, &str); 14] = [
     ("append", 2..=2, r#"append(attributes["tags"], "new")"#),
     ("delete_key", 2..=2, r#"delete_key(attributes, "key")"#),
     ("delete_matching_keys", 2..=2, r#"delete_matching_keys(attributes, "^internal\\.")"#),
@@ -27,9 +27,10 @@ static EDITORS: [(&str, RangeInclusive<usize>, &str); 15] = [
     ("replace_pattern", 3..=3, r#"replace_pattern(body, "password=[^ ]*", "password=***")"#),
     ("set", 2..=2, r#"set(attributes["key"], "value")"#),
     ("truncate_all", 2..=2, "truncate_all(attributes, 4096)"),
-    // Not an editor: what people try first, with its answer.
-    ("rename", 2..=2, r#"set(attributes["new"], attributes["old"])` and `delete_key(attributes, "old")"#),
 ];
+
+/// The answer to an editor that OTTL does not have and people try first.
+const RENAME: &str = r#"there is no editor `rename`; write `set(attributes["new"], attributes["old"])` and `delete_key(attributes, "old")`"#;
 
 /// An argument and the byte where it begins.
 type Argument = (Expression, usize);
@@ -39,7 +40,12 @@ pub(super) fn statement(parser: &mut Parser<'_>) -> Result<(Editor, Option<Expre
     let at = parser.at();
     let name = match parser.next() {
         Token::Word(word) => word.to_owned(),
-        other => return Err(Fault::new(at, format!("expected an editor such as `set`, found {}", describe(&other)))),
+        other => {
+            return Err(Fault::new(
+                at,
+                format!("expected an editor such as `set`, found {}", describe(&other)),
+            ));
+        }
     };
     let (_, count, example) = known(&name).map_err(|message| Fault::new(at, message))?;
     parser.expect_symbol("(")?;
@@ -60,17 +66,13 @@ pub(super) fn statement(parser: &mut Parser<'_>) -> Result<(Editor, Option<Expre
 }
 
 fn known(name: &str) -> Result<&'static (&'static str, RangeInclusive<usize>, &'static str), String> {
-    let editors = || EDITORS.iter().filter(|(own, ..)| *own != "rename");
-    if name == "rename" {
-        let example = EDITORS.last().map_or("", |(.., example)| example);
-        return Err(format!("there is no editor `rename`; write `{example}`"));
-    }
-    editors().find(|(own, ..)| *own == name).ok_or_else(|| {
-        let hint = suggest(name, editors().map(|(own, ..)| *own)).map_or_else(
-            || format!("there is {}", editors().map(|(own, ..)| *own).collect::<Vec<_>>().join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        format!("unknown editor `{name}`; {hint}")
+    EDITORS.iter().find(|(own, ..)| *own == name).ok_or_else(|| {
+        let names = || EDITORS.iter().map(|(own, ..)| *own);
+        match suggest(name, names()) {
+            _ if name == "rename" => RENAME.to_owned(),
+            Some(near) => format!("unknown editor `{name}`; did you mean `{near}`?"),
+            None => format!("unknown editor `{name}`; there is {}", names().collect::<Vec<_>>().join(", ")),
+        }
     })
 }
 
@@ -120,7 +122,11 @@ fn editor(name: &str, arguments: &[Argument]) -> Result<Editor, Fault> {
         ("flatten", options) => Editor::Flatten {
             map: map()?,
             prefix: options.first().map(text).transpose()?.unwrap_or_default().to_owned(),
-            depth: options.get(1).map(number).transpose()?.map_or(FLATTEN_MAX, |depth| depth.min(FLATTEN_MAX)),
+            depth: options
+                .get(1)
+                .map(number)
+                .transpose()?
+                .map_or(FLATTEN_MAX, |depth| depth.min(FLATTEN_MAX)),
         },
         _ => return Err(Fault::new(first.1, format!("`{name}` does not take these arguments"))),
     })
@@ -140,7 +146,8 @@ fn set((place, place_at): &Argument, (value, value_at): &Argument) -> Result<Edi
 /// A place that can hold a list.
 fn list((argument, at): &Argument) -> Result<Place, Fault> {
     let place = Place::new(argument, *at)?;
-    let is_whole = matches!(argument, Expression::Path { field, keys } if keys.is_empty() && field.name != "body");
+    let is_whole =
+        matches!(argument, Expression::Path { field, keys } if keys.is_empty() && field.name != "body");
     if is_whole {
         return Err(Fault::new(*at, format!("`{argument}` can't hold a list; an attribute and a body can")));
     }

@@ -56,7 +56,9 @@ impl Place {
             (ConditionContext::Metric, "metadata") => Root::Attributes(ConditionContext::Metric),
             (ConditionContext::Log, "body") => Root::Body,
             (_, field::CACHE) => Root::Cache,
-            (of, name) => Root::Field(Setter::find(of, name).ok_or_else(|| Fault::new(at, read_only(field)))?),
+            (of, name) => {
+                Root::Field(Setter::find(of, name).ok_or_else(|| Fault::new(at, read_only(field)))?)
+            }
         };
         let message = match (root, keys.first()) {
             (Root::Field(_), Some(_)) => format!("`{}` holds nothing that a key could name", field.name),
@@ -72,7 +74,10 @@ impl Place {
     pub(super) fn map(argument: &Expression, at: usize) -> Result<Self, Fault> {
         let place = Self::new(argument, at)?;
         if matches!(place.root, Root::Field(_)) {
-            return Err(Fault::new(at, format!("`{argument}` is not a map; attributes, a body and `cache` can be")));
+            return Err(Fault::new(
+                at,
+                format!("`{argument}` is not a map; attributes, a body and `cache` can be"),
+            ));
         }
         Ok(place)
     }
@@ -82,7 +87,11 @@ impl Place {
         match self.root {
             Root::Field(setter) if !setter.can_take(value) => Err(setter.takes()),
             Root::Attributes(_) | Root::Cache if self.keys.is_empty() => {
-                if matches!(value, Term::Nil) { Ok(()) } else { Err("expected a map, such as `ParseJSON(body)`") }
+                if matches!(value, Term::Nil) {
+                    Ok(())
+                } else {
+                    Err("expected a map, such as `ParseJSON(body)`")
+                }
             }
             _ => Ok(()),
         }
@@ -124,8 +133,12 @@ impl Place {
     /// Whether a value can be stored here without being deeper than what can be decoded again.
     pub(super) fn check_depth(&self, value: &Term<'_>) -> Result<(), Failure> {
         let is_flat = match value {
-            Term::List(items) => is_within(Value::Array(Array(items)), NESTING_LIMIT.saturating_sub(self.keys.len())),
-            Term::Map(entries) => is_within(Value::Map(Map(entries)), NESTING_LIMIT.saturating_sub(self.keys.len())),
+            Term::List(items) => {
+                is_within(Value::Array(Array(items)), NESTING_LIMIT.saturating_sub(self.keys.len()))
+            }
+            Term::Map(entries) => {
+                is_within(Value::Map(Map(entries)), NESTING_LIMIT.saturating_sub(self.keys.len()))
+            }
             _ => self.keys.len() < NESTING_LIMIT,
         };
         if is_flat { Ok(()) } else { Err(TOO_DEEP) }
@@ -140,7 +153,11 @@ impl Place {
     }
 
     /// Keeps the entries of the map whose keys `keep` wants.
-    pub(super) fn retain(&self, hand: &mut Hand<'_>, mut keep: impl FnMut(&str) -> bool) -> Result<(), Failure> {
+    pub(super) fn retain(
+        &self,
+        hand: &mut Hand<'_>,
+        mut keep: impl FnMut(&str) -> bool,
+    ) -> Result<(), Failure> {
         if let Some(holder) = self.holder(hand) {
             batch::retain(hand.part, holder, |key, _| keep(key));
             return Ok(());
@@ -174,9 +191,8 @@ impl Place {
         };
         let attributes = Attributes::new(hand.part, hand.part.attributes_of(holder));
         let texts = attributes.iter().enumerate();
-        let changed: Vec<(usize, String)> = texts
-            .filter_map(|(position, (_, value))| Some((position, change(value.as_str()?)?)))
-            .collect();
+        let changed: Vec<(usize, String)> =
+            texts.filter_map(|(position, (_, value))| Some((position, change(value.as_str()?)?))).collect();
         for (position, text) in changed {
             hand.part.replace_value(holder, position, &text);
         }
@@ -219,7 +235,8 @@ impl Place {
                 let range = hand.holder(of).map(|holder| hand.part.attributes_of(holder)).unwrap_or_default();
                 let attributes = Attributes::new(hand.part, range);
                 let [Key::Text(first), inner @ ..] = keys else {
-                    let entries = attributes.iter().map(|(key, value)| (key.to_owned(), value.to_any_value()));
+                    let entries =
+                        attributes.iter().map(|(key, value)| (key.to_owned(), value.to_any_value()));
                     return (AnyValue::Map(entries.collect()), keys);
                 };
                 (attributes.value(first).map_or(AnyValue::Empty, Value::to_any_value), inner)
