@@ -36,14 +36,23 @@
 //!
 //! **Functions**: `IsMatch(value, "regular expression")`, `HasPrefix`, `HasSuffix`, `ContainsValue(list, value)`,
 //! `IsString`, `IsInt`, `IsDouble`, `IsBool`, `IsMap`, `IsList`, `IsRootSpan()`, `Len`, `ToLowerCase`, `ToUpperCase`,
-//! `Int`, `Double`, `String`, `TraceID(0x…)`, `SpanID(0x…)`; and for conditions on metrics
-//! `HasAttrKeyOnDatapoint("key")` and `HasAttrOnDatapoint("key", "value")`.
+//! `Int`, `Double`, `String`, `Bool`, `TraceID(0x…)`, `SpanID(0x…)`; and for conditions on metrics
+//! `HasAttrKeyOnDatapoint("key")` and `HasAttrOnDatapoint("key", "value")`. These make new values, which can be looked
+//! into as well (`ParseJSON(body)["user"]`): `ParseJSON(text)`, `ParseKeyValue(text, "=", " ")`,
+//! `ExtractPatterns(text, "(?P<name>…)")`, `Concat([…], "-")`, `Split(text, ",")`, `Substring(text, start, length)` in
+//! bytes, without splitting a character, `Trim(text, " ")`, `SHA256(text)`, `Hex(value)`. A list is written `[1, "b"]`.
 //!
 //! Differences from OTTL: nothing fails while a condition is evaluated; a mistake that could is one of the text, and
-//! found when it is parsed. `value_int` of a point that holds another kind of number is `nil`, not zero.
+//! found when it is parsed. What a function can't compute, such as `ParseJSON` of no JSON, is `nil` in conditions.
+//! `value_int` of a point that holds another kind of number is `nil`, not zero.
 //!
 //! A condition is prepared once: expressions are compiled, names resolved. Evaluating it allocates nothing, except
-//! where a value has to be written as text that is not (`String(1.5)`, a changed letter in `ToLowerCase`).
+//! where a value has to be made that is not there (`String(1.5)`, a changed letter in `ToLowerCase`, `ParseJSON`).
+//!
+//! [`Statement`]s change records in the same language; the processor `transform` says which there are.
+//!
+//! Read in this order: `lexer`, `parser`, `call`, `expression`, `field`, `function`, `term`, `evaluate`, `convert`;
+//! then `statement`.
 
 mod call;
 mod convert;

@@ -37,7 +37,7 @@ impl Function {
             Self::ToLowerCase => change_letters(value, char::is_uppercase, str::to_lowercase),
             Self::ToUpperCase => change_letters(value, char::is_lowercase, str::to_uppercase),
             Self::TraceId | Self::SpanId => value,
-            Self::Hex => hex(value),
+            Self::Hex => hex(&value),
             Self::Concat => concat(arguments, subject),
             Self::ParseJson => of_text(value, "ParseJSON needs a text", |text| parse_json(&text)),
             Self::ParseKeyValue => of_text(value, "ParseKeyValue needs a text", |text| {
@@ -132,8 +132,8 @@ fn to_bool(value: Term<'_>) -> Term<'_> {
 }
 
 /// The bytes in hexadecimal: of a text its own, of a number eight, the highest first.
-fn hex(value: Term<'_>) -> Term<'_> {
-    match &value {
+fn hex<'a>(value: &Term<'_>) -> Term<'a> {
+    match value {
         Term::Text(text) => Term::hex(text.as_bytes()),
         Term::Bool(value) => Term::hex(&[u8::from(*value)]),
         Term::Int(number) => Term::hex(&number.to_be_bytes()),

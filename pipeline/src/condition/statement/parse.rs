@@ -154,7 +154,7 @@ fn list((argument, at): &Argument) -> Result<Place, Fault> {
     Ok(place)
 }
 
-fn text<'a>((argument, at): &'a Argument) -> Result<&'a str, Fault> {
+fn text((argument, at): &Argument) -> Result<&str, Fault> {
     match argument {
         Expression::Literal(Literal::Text(text)) => Ok(text),
         _ => Err(Fault::new(*at, "expected a text in quotes")),

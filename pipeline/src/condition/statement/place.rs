@@ -31,18 +31,13 @@ pub(super) struct Place {
     path: Expression,
 }
 
-#[derive(Clone, Copy)]
+/// What a path begins with.
+#[derive(Clone, Copy, Debug)]
 enum Root {
     Attributes(ConditionContext),
     Body,
     Cache,
     Field(&'static Setter),
-}
-
-impl std::fmt::Debug for Root {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Root")
-    }
 }
 
 impl Place {
@@ -82,16 +77,12 @@ impl Place {
         Ok(place)
     }
 
-    /// Says what is wrong with a value that this place never takes.
+    /// Says what is wrong with a literal, other than `nil`, that this place never takes.
     pub(super) fn check(&self, value: &Term<'_>) -> Result<(), &'static str> {
         match self.root {
             Root::Field(setter) if !setter.can_take(value) => Err(setter.takes()),
             Root::Attributes(_) | Root::Cache if self.keys.is_empty() => {
-                if matches!(value, Term::Nil) {
-                    Ok(())
-                } else {
-                    Err("expected a map, such as `ParseJSON(body)`")
-                }
+                Err("expected a map, such as `ParseJSON(body)`")
             }
             _ => Ok(()),
         }
@@ -132,16 +123,13 @@ impl Place {
 
     /// Whether a value can be stored here without being deeper than what can be decoded again.
     pub(super) fn check_depth(&self, value: &Term<'_>) -> Result<(), Failure> {
-        let is_flat = match value {
-            Term::List(items) => {
-                is_within(Value::Array(Array(items)), NESTING_LIMIT.saturating_sub(self.keys.len()))
-            }
-            Term::Map(entries) => {
-                is_within(Value::Map(Map(entries)), NESTING_LIMIT.saturating_sub(self.keys.len()))
-            }
-            _ => self.keys.len() < NESTING_LIMIT,
+        let levels = NESTING_LIMIT.saturating_sub(self.keys.len());
+        let fits = match value {
+            Term::List(items) => is_within(Value::Array(Array(items)), levels),
+            Term::Map(entries) => is_within(Value::Map(Map(entries)), levels),
+            _ => levels > 0,
         };
-        if is_flat { Ok(()) } else { Err(TOO_DEEP) }
+        if fits { Ok(()) } else { Err(TOO_DEEP) }
     }
 
     /// What holds the attributes, if the place is a whole set of them.

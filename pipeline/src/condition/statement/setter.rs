@@ -7,6 +7,7 @@ use super::hand::Hand;
 use crate::batch::{Number, PointData};
 
 /// A field that can be set.
+#[derive(Debug)]
 pub(super) struct Setter {
     of: ConditionContext,
     name: &'static str,
@@ -14,6 +15,7 @@ pub(super) struct Setter {
 }
 
 /// What a field takes, and how it is written.
+#[derive(Debug)]
 enum Write {
     Text(fn(&mut Hand<'_>, &str)),
     /// A number from 0 to the given one.
