@@ -271,7 +271,7 @@ fn what_fails_leaves_the_record_and_says_why() {
 }
 
 #[test]
-fn fields_are_set_where_they_are() {
+fn fields_of_logs_are_set_where_they_are() {
     for (text, field, expected) in [
         (r#"set(body, "x")"#, "body", r#""x""#),
         ("set(severity_number, SEVERITY_NUMBER_WARN)", "severity_number", "13"),
@@ -303,6 +303,10 @@ fn fields_are_set_where_they_are() {
         check_field(logs(), text, field, expected);
     }
     check_field(logs(), r#"set(body, ParseJSON(body)) ; set(body["b"]["c"], 2)"#, r#"body["b"]["c"]"#, "2");
+}
+
+#[test]
+fn fields_of_spans_and_events_are_set_where_they_are() {
     for (text, field, expected) in [
         (r#"replace_pattern(name, "/[0-9]+", "/{id}")"#, "name", r#""GET /user/{id}""#),
         ("set(kind, SPAN_KIND_CLIENT)", "kind", "3"),
@@ -325,6 +329,10 @@ fn fields_are_set_where_they_are() {
     ] {
         check_field(spans(), text, field, expected);
     }
+}
+
+#[test]
+fn fields_of_metrics_and_points_are_set_where_they_are() {
     for (text, field, expected) in [
         (r#"set(name, Concat(["host", name], "."))"#, "name", r#""host.cpu""#),
         (r#"set(metric.unit, "s") where metric.unit == "seconds""#, "unit", r#""s""#),
