@@ -34,6 +34,7 @@ pub use attributes::Attributes;
 pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
+pub(crate) use edit::retain;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
 pub use literal::Literal;
 pub use log::LogRecord;
@@ -47,8 +48,8 @@ pub use record::{Record, Resource, Scope};
 pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 pub use span::{Span, SpanEvent, SpanLink};
 pub use sweep::{Edit, End, Sweep, TextPlace};
-pub(crate) use value::Stored;
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
+pub(crate) use value::{Stored, store};
 
 use crate::budget::Reservation;
 use crate::component::Refusal;
@@ -253,6 +254,11 @@ impl Batch {
     /// The data points; none for another signal.
     pub fn points(&self) -> impl Iterator<Item = DataPoint<'_>> {
         self.records().filter_map(Record::point)
+    }
+
+    /// The parts, to be changed; one that is shared is to be copied first.
+    pub(crate) fn parts_mut(&mut self) -> &mut [Arc<Part>] {
+        &mut self.parts
     }
 
     /// The records, to be changed, one in hand at a time.

@@ -50,8 +50,8 @@ pub use component::{
     ReceiverConfig, Refusal, RunError, StartError, State, Suspended,
 };
 pub use condition::{
-    Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,
-    SpanCondition, SpanEventCondition,
+    Condition, ConditionContext, ConditionError, DataPointCondition, Failure, LogCondition, MetricCondition,
+    SpanCondition, SpanEventCondition, Statement, Statements,
 };
 pub use context::{Context, Shared};
 pub use delivery::{

@@ -22,6 +22,7 @@ mod rate_limit;
 mod redaction;
 mod resource;
 mod tail_sampling;
+mod transform;
 
 use watershed_pipeline::{ProcessorFactory, processor};
 
@@ -40,6 +41,7 @@ pub static ALL: &[ProcessorFactory] = &[
     processor::<redaction::Config>(),
     processor::<resource::Config>(),
     processor::<tail_sampling::Config>(),
+    processor::<transform::Config>(),
 ];
 
 #[cfg(test)]
