@@ -12,6 +12,7 @@ pub mod calendar;
 mod component;
 mod condition;
 mod context;
+mod correlation_id;
 mod delivery;
 mod engine;
 mod extension;
@@ -53,6 +54,7 @@ pub use condition::{
     SpanCondition, SpanEventCondition,
 };
 pub use context::{Context, Shared};
+pub use correlation_id::CorrelationId;
 pub use delivery::{
     BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, QueueCompression, RetryOnFailure, SendingQueue,
     Sizer,

@@ -9,6 +9,7 @@
 mod actions;
 mod attributes;
 mod batch;
+mod correlation;
 mod dedup;
 mod error_mode;
 mod filter;
@@ -30,6 +31,7 @@ pub use redaction::{Redactor, RuleFile};
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),
     processor::<batch::Config>(),
+    processor::<correlation::Config>(),
     processor::<dedup::Config>(),
     processor::<filter::Config>(),
     processor::<memory_limiter::Config>(),
