@@ -17,6 +17,7 @@ mod delivery;
 mod engine;
 mod extension;
 mod graph;
+mod host;
 pub mod json_text;
 mod lanes;
 mod lifecycle;
@@ -34,6 +35,7 @@ mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod vault;
+mod watch;
 
 pub use auth::{
     AuthError, AuthSettings, ClientAuthenticator, HashedKeys, Identity, KeyDigest, RequestHeaders,
@@ -62,6 +64,7 @@ pub use delivery::{
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use extension::{Extension, ExtensionConfig, Extensions};
 pub use graph::{Environment, Graph};
+pub use host::{container_attributes, environment_attributes, host_attributes, kubernetes_attributes};
 pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
@@ -73,3 +76,4 @@ pub use registry::{
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;
 pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};
+pub use watch::Watched;
