@@ -102,11 +102,12 @@ impl Graph {
     /// Returns all mistakes of all components, each with its place.
     pub fn build(document: &Document, registry: &Registry, cx: &Environment) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
+        let mut shared = Shared::clone(&cx.shared);
+        shared.insert(Arc::<Files>::default());
+        let cx = &Environment { shared: Arc::new(shared.clone()), ..cx.clone() };
         // Extensions come first: all other components may ask for one by its id.
         let extensions = Arc::new(extensions::build(document, registry, cx, &mut errors));
-        let mut shared = Shared::clone(&cx.shared);
         shared.insert(Arc::clone(&extensions));
-        shared.insert(Arc::<Files>::default());
         let cx = &Environment { shared: Arc::new(shared), ..cx.clone() };
         let parts = parts::Parts::build(document, registry, cx, &mut errors);
         let topology = topology::Topology::new(document, &mut errors);

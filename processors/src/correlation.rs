@@ -66,6 +66,9 @@ use names::Names;
 use request::Request;
 use resolve::Resolver;
 
+/// Names that each list may have.
+const NAMES_MAX: usize = 1_000;
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -103,24 +106,7 @@ impl ProcessorConfig for Config {
     type Processor = Correlation;
 
     fn build(&self, cx: &Context) -> Result<Correlation, BuildError> {
-        if let Some(back_fill) = &self.back_fill {
-            if back_fill.window.is_zero() {
-                let message = "is 0; give a time such as `5m`, or remove `back_fill`";
-                return Err(BuildError::at("back_fill.window", message));
-            }
-            if back_fill.max_memory.bytes() == 0 {
-                let message = "is 0; give a size such as `16MiB`, or remove `back_fill`";
-                return Err(BuildError::at("back_fill.max_memory", message));
-            }
-        }
-        for (setting, names) in [("headers", &self.headers), ("id_attributes", &self.id_attributes)] {
-            if let Some(place) = names.iter().position(|name| name.trim().is_empty()) {
-                return Err(BuildError::at(
-                    format!("{setting}[{place}]"),
-                    "is empty; give a name, or remove it",
-                ));
-            }
-        }
+        self.check()?;
         let headers: Vec<String> = self.headers.iter().map(|name| name.to_ascii_lowercase()).collect();
         let known = self.back_fill.as_ref().map(|settings| {
             Arc::clone(self.shared.known.get_or_init(|| Arc::new(Mutex::new(Known::new(settings.clone())))))
@@ -132,6 +118,34 @@ impl ProcessorConfig for Config {
             known,
             counters: Counters::new(cx),
         })
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), BuildError> {
+        if let Some(back_fill) = &self.back_fill {
+            if back_fill.window.is_zero() {
+                let message = "is 0; give a time such as `5m`, or remove `back_fill`";
+                return Err(BuildError::at("back_fill.window", message));
+            }
+            if back_fill.max_memory.bytes() == 0 {
+                let message = "is 0; give a size such as `16MiB`, or remove `back_fill`";
+                return Err(BuildError::at("back_fill.max_memory", message));
+            }
+        }
+        for (setting, names) in [("headers", &self.headers), ("id_attributes", &self.id_attributes)] {
+            if names.len() > NAMES_MAX {
+                let message = format!("has more than {NAMES_MAX} names; leave some out");
+                return Err(BuildError::at(setting, message));
+            }
+            if let Some(place) = names.iter().position(|name| name.trim().is_empty()) {
+                return Err(BuildError::at(
+                    format!("{setting}[{place}]"),
+                    "is empty; give a name, or remove it",
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -63,11 +63,11 @@ impl<'a> Findings<'a> {
             Role::Traceparent => {
                 part(&mut self.parent, key, || TraceContext::from_traceparent(value.as_str()?))
             }
-            Role::TraceId => part(&mut self.trace_id, key, || hex(value.as_str()?)),
-            Role::SpanId => part(&mut self.span_id, key, || hex(value.as_str()?)),
+            Role::TraceId => part(&mut self.trace_id, key, || id(hex(value.as_str()?)?)),
+            Role::SpanId => part(&mut self.span_id, key, || id(hex(value.as_str()?)?)),
             Role::TraceFlags => part(&mut self.flags, key, || flags(value)),
-            Role::DatadogTraceId => part(&mut self.trace_id, key, || datadog_trace(value)),
-            Role::DatadogSpanId => part(&mut self.span_id, key, || Some(decimal(value)?.to_be_bytes())),
+            Role::DatadogTraceId => part(&mut self.trace_id, key, || id(datadog_trace(value)?)),
+            Role::DatadogSpanId => part(&mut self.span_id, key, || id(decimal(value)?.to_be_bytes())),
             Role::Deprecated(rename) => self.renames.push(rename),
         }
     }
@@ -110,6 +110,11 @@ fn part<'a, T>(slot: &mut Part<'a, T>, key: &'a str, read: impl FnOnce() -> Opti
     if slot.is_none() {
         *slot = read().map(|value| (key, value));
     }
+}
+
+/// What is all zero is no id.
+fn id<const N: usize>(bytes: [u8; N]) -> Option<[u8; N]> {
+    (bytes != [0; N]).then_some(bytes)
 }
 
 fn flags(value: Value<'_>) -> Option<u8> {

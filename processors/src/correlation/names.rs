@@ -98,7 +98,7 @@ impl Names {
         first: Rank,
         role: impl Fn(Rank) -> Role,
     ) {
-        for (rank, name) in (first..BODY.max(first + 1)).zip(names) {
+        for (rank, name) in (first..).zip(names) {
             self.0.entry(name.into()).or_insert(role(rank));
         }
     }

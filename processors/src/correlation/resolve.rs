@@ -144,7 +144,6 @@ impl<'a> Resolver<'a> {
         }
         let parent = findings.parent.map(|(_, parent)| parent);
         let found_trace = parent.map(|parent| parent.trace_id).or(findings.trace_id.map(|(_, id)| id));
-        let found_trace = found_trace.filter(|id| *id != [0; 16]);
         let found_span = parent.map(|parent| parent.span_id).or(findings.span_id.map(|(_, id)| id));
         let found_span = found_span.unwrap_or_default();
         let found_flags = parent.map(|parent| parent.flags).or(findings.flags.map(|(_, flags)| flags));
