@@ -48,7 +48,7 @@ use watershed_pipeline::{
     Batch, Condition, Context, Counter, LogCondition, Out, Processor, ProcessorConfig, Signal, State, Unit,
 };
 
-use crate::key::{Field, Hashes};
+use crate::key::{Field, Hashes, default_tenant_attributes};
 use crate::memory::Memory;
 use ids::Ids;
 use keys::Keys;
@@ -71,7 +71,7 @@ pub(crate) struct Config {
     #[serde(default)]
     body: BodyMatch,
     /// Attributes that name a tenant, in the record or its resource. Default `tenant.id`, `tenant_id`, `tenant`.
-    #[serde(default = "keys::default_tenant_attributes")]
+    #[serde(default = "default_tenant_attributes")]
     tenant_attributes: Vec<String>,
     /// Which records may be held back; others pass. Default all.
     #[serde(default)]
