@@ -70,4 +70,4 @@ pub use registry::{
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;
-pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};
+pub use telemetry::{Counter, Distribution, Gauge, Histogram, Kind, Sample, Telemetry, Unit};
