@@ -2,7 +2,8 @@
 //!
 //! One far end may have many receivers behind it, such as tenants, of which one makes its batches wait. A delivery that
 //! has to wait asks for a place here. With a place, its consumer goes on and drives it beside its other work; without
-//! one, the consumer waits with it. So the far end's pressure is felt once the places are taken.
+//! one, the consumer waits with it. So the far end's pressure is felt once the places are taken. A queue on disk loses
+//! nothing by it: what is taken is acknowledged in any order.
 
 use std::future::poll_fn;
 use std::pin::Pin;
