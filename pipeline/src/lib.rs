@@ -76,6 +76,6 @@ pub use registry::{
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;
-pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};
+pub use telemetry::{Counter, Distribution, Gauge, Histogram, Kind, Sample, Telemetry, Unit};
 pub use until_eof::{Progress, UntilEof};
 pub use watch::Watched;

@@ -10,8 +10,8 @@
 mod actions;
 mod attributes;
 mod batch;
-mod debug_on_error;
 mod correlation;
+mod debug_on_error;
 mod dedup;
 mod error_mode;
 mod filter;
