@@ -6,6 +6,7 @@ mod doctor;
 mod generate;
 mod graph;
 mod print_config;
+mod progress;
 mod queue;
 mod redact;
 mod run;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use watershed_config::{
     ConfigError, ConfigErrors, ConfigWarning, Document, Sources, load, process_environment,
 };
-use watershed_pipeline::storage::StorageSettings;
-use watershed_pipeline::{Budget, Environment, Graph, Registry, Telemetry};
+use watershed_pipeline::storage::{StorageDirectory, StorageSettings};
+use watershed_pipeline::{Budget, Environment, Graph, Registry, Shared, Telemetry};
 
 use crate::extensions::{self, HealthCheck};
 use crate::memory::default_budget;
@@ -35,6 +35,15 @@ impl Setup {
     /// # Errors
     /// Every mistake that can be found, each with its place.
     pub(crate) fn read(registry: &Registry, sources: &Sources) -> Result<Self, ConfigErrors> {
+        Self::read_with(registry, sources, Shared::default())
+    }
+
+    /// The same with more for components to share.
+    pub(crate) fn read_with(
+        registry: &Registry,
+        sources: &Sources,
+        mut shared: Shared,
+    ) -> Result<Self, ConfigErrors> {
         let (mut document, warnings, mut errors) = match load(sources, &process_environment) {
             Ok(loaded) => (loaded.document, loaded.warnings, Vec::new()),
             Err(mut mistakes) => match mistakes.take_document() {
@@ -47,8 +56,9 @@ impl Setup {
         let settings = read_settings(&mut document, &mut errors);
         let health = extensions::health_checks(&document);
         let (telemetry, budget) = (Telemetry::new(), default_budget());
-        let mut environment = Environment::new(telemetry.clone(), budget.clone(), Arc::default());
         let storage = storage.resolve();
+        shared.insert(Arc::new(StorageDirectory(storage.clone())));
+        let mut environment = Environment::new(telemetry.clone(), budget.clone(), Arc::new(shared));
         environment.storage = Some(storage.clone());
         let graph = Graph::build(&document, registry, &environment);
         let graph = graph.map_err(|mistakes| errors.extend(mistakes)).ok();

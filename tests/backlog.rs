@@ -42,7 +42,7 @@ fn a_backlog_drains_within_a_bounded_memory_however_long_it_is() {
     let batch = RECORDS.to_string();
     let load = ["generate", "logs", "--endpoint", &receiver, "--count", &count, "--batch", &batch];
     let outcome = watershed(&[&load[..], &["--connections", "4"]].concat());
-    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(outcome.code, 0, "{}{}", outcome.stdout, outcome.stderr);
     running.stop();
 
     let arrived = Arc::new(AtomicU64::new(0));

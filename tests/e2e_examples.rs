@@ -175,6 +175,27 @@ fn the_loki_gateway_sends_streams_with_few_labels() {
     assert!(entries.iter().all(|entry| entry.line.contains(" answered ")), "{}", entries[0].line);
 }
 
+#[test]
+fn log_files_are_read_to_their_end_with_their_levels() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let root = directory.path().display();
+    let line = r#"{"time":"2024-12-19T10:30:15Z","level":"error","msg":"no stock","item":7}"#;
+    std::fs::write(directory.path().join("shop.log"), format!("{line}\n")).unwrap();
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/file.yaml");
+    let include = format!("receivers.file.include=['{root}/*.log']");
+    let storage = format!("service.storage.directory={root}/state");
+    let metrics = "service.telemetry.metrics.level=none";
+    let settings = ["--set", &include, "--set", &storage, "--set", metrics];
+    let run = [&["run", "--until-eof", "--config", example.to_str().unwrap()], &settings[..]].concat();
+    let outcome = support::outcome::watershed(&run);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let log: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let text = log.to_string();
+    for expected in ["no stock", "ERROR", "shop.log", "item"] {
+        assert!(text.to_lowercase().contains(&expected.to_lowercase()), "{expected}: {text}");
+    }
+}
+
 /// A far end that takes every request over HTTP and hands on its path and body.
 fn far_end() -> (SocketAddr, mpsc::Receiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

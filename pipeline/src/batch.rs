@@ -6,13 +6,14 @@
 //!
 //! Read in this order: `part` and `rows`, `buffer` and `attributes` (what they point to), `record`, `log`,
 //! `span` and `points` (reading), `edit`, `sweep` and `texts` (changing), `merge` (joining and taking apart), `builder`
-//! (making new ones).
+//! and `lines` (making new ones).
 
 mod attributes;
 mod buffer;
 mod builder;
 mod edit;
 mod id;
+mod lines;
 mod literal;
 mod log;
 mod merge;

@@ -38,6 +38,12 @@ pub trait Receiver: Send + 'static {
         Vec::new()
     }
 
+    /// Whether `run` returns by itself once everything is read: the run is one until the end of what is there (see
+    /// [`UntilEof`](crate::UntilEof)). The engine stops when all such receivers have returned.
+    fn is_finite(&self) -> bool {
+        false
+    }
+
     /// Works until told to stop, then finishes what it has begun and returns.
     ///
     /// A client is answered with the result of [`Outlet::send`] and never earlier.

@@ -98,6 +98,11 @@ impl Delivery {
         &self.ledger.exporter
     }
 
+    /// Whether something waits or is on its way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.ledger.held() > 0
+    }
+
     /// Opens the account of a batch.
     pub(crate) fn load(&self, batch: Batch) -> Load {
         Load::new(batch, &self.ledger)

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 pub use summary::{Dropped, EngineError, Summary, Totals};
 
 use crate::component::{ExportError, Exporter, Receiver};
-use crate::delivery::Complaints;
+use crate::delivery::{Complaints, Delivery};
 use crate::graph::Graph;
 use crate::lanes::{Loads, Pipeline, Sweep, submit};
 use crate::lifecycle::{Lifecycle, Phase, guard_future};
@@ -50,6 +50,8 @@ pub struct Running {
     ready: Ready,
     trigger: ShutdownTrigger,
     receivers: JoinSet<()>,
+    /// Those that come to an end by themselves, and the run with them.
+    finite: JoinSet<()>,
     timers: JoinSet<()>,
     consumers: JoinSet<()>,
     flushers: JoinSet<()>,
@@ -100,6 +102,7 @@ impl Engine {
             ready,
             trigger,
             receivers: JoinSet::new(),
+            finite: JoinSet::new(),
             timers: JoinSet::new(),
             consumers: JoinSet::new(),
             flushers: JoinSet::new(),
@@ -109,7 +112,8 @@ impl Engine {
         running.resume().await;
         for (id, receiver, outlet) in receivers {
             let lifecycle = running.graph.lifecycle.clone();
-            running.receivers.spawn(receive(id, receiver, outlet, shutdown.clone(), lifecycle));
+            let tasks = if receiver.is_finite() { &mut running.finite } else { &mut running.receivers };
+            tasks.spawn(receive(id, receiver, outlet, shutdown.clone(), lifecycle));
         }
         Ok(running)
     }
@@ -125,6 +129,9 @@ impl Running {
     /// Works until `stop`, until a component fails, or until every receiver has finished by itself; then delivers what
     /// is held. If `again` comes during that, what is not out yet is counted and left.
     ///
+    /// If there are receivers that come to an end by themselves, the work is done when they have returned and all that
+    /// was taken is delivered, however long that takes.
+    ///
     /// # Errors
     /// Says which component failed, and why, with the numbers.
     pub async fn run(
@@ -133,11 +140,21 @@ impl Running {
         again: impl Future<Output = ()>,
     ) -> Result<Summary, EngineError> {
         let lifecycle = self.graph.lifecycle.clone();
+        let Self { receivers, finite, graph, .. } = &mut self;
+        let (pipelines, deliveries) = (&graph.pipelines, &graph.deliveries);
+        let done = async {
+            if finite.is_empty() {
+                return join(receivers).await;
+            }
+            join(finite).await;
+            drain_processors(pipelines).await;
+            delivered(deliveries).await;
+        };
         tokio::select! {
             biased;
             () = lifecycle.failed() => {}
             () = stop => {}
-            () = join(&mut self.receivers) => {}
+            () = done => {}
         }
         lifecycle.enter(Phase::Stopping);
         {
@@ -190,10 +207,13 @@ impl Running {
         self.trigger.stop();
         // Half of the time at most is for receivers, so that one that hangs leaves time for what was accepted.
         let receivers_end = Instant::now() + limit / 2;
-        if within(&lifecycle, receivers_end, join(&mut self.receivers)).await.is_none() {
+        let Self { receivers, finite, .. } = self;
+        let all = async { tokio::join!(join(receivers), join(finite)) };
+        if within(&lifecycle, receivers_end, all).await.is_none() {
             tracing::warn!("receivers did not stop in time and were ended");
         }
         self.receivers.shutdown().await;
+        self.finite.shutdown().await;
         lifecycle.enter(Phase::Draining);
         within(&lifecycle, deadline, join(&mut self.timers)).await;
         self.timers.shutdown().await;
@@ -260,6 +280,21 @@ async fn within<T>(lifecycle: &Lifecycle, deadline: Instant, future: impl Future
 /// Waits for all tasks of a set. What they have to say they say themselves; only a defect of our own panics.
 async fn join(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
+}
+
+/// Has processors give out what they hold, from upstream to downstream: nothing more is to come that they could wait for.
+async fn drain_processors(pipelines: &[Arc<Pipeline>]) {
+    for pipeline in pipelines {
+        submit(give_out(pipeline, None).await).await;
+    }
+}
+
+/// Waits until queues hold nothing and nothing is on its way.
+async fn delivered(deliveries: &[Arc<Delivery>]) {
+    const INTERVAL: Duration = Duration::from_millis(20);
+    while deliveries.iter().any(|delivery| delivery.is_busy()) {
+        sleep(INTERVAL).await;
+    }
 }
 
 async fn receive(

@@ -117,6 +117,12 @@ impl Graph {
         &self.extensions
     }
 
+    /// Whether a receiver comes to an end by itself, and the run with it (see [`Receiver::is_finite`]).
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.receivers.iter().any(|(_, receiver, _)| receiver.is_finite())
+    }
+
     /// The pipelines as a Mermaid flow chart, with what branches, joins and is derived.
     #[must_use]
     pub fn mermaid(&self) -> String {

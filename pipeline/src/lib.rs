@@ -32,6 +32,7 @@ pub mod storage;
 mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod until_eof;
 mod vault;
 
 pub use auth::{
@@ -71,3 +72,4 @@ pub use registry::{
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;
 pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};
+pub use until_eof::{Progress, UntilEof};

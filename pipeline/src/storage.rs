@@ -76,6 +76,18 @@ pub(crate) fn queue_directory(root: &Path, exporter: &str, signal: Signal) -> Pa
     root.join(file_name(exporter)).join(signal.name())
 }
 
+/// The storage directory, shared with components that keep something of their own.
+#[derive(Clone, Debug)]
+pub struct StorageDirectory(pub PathBuf);
+
+impl StorageDirectory {
+    /// The directory of what a receiver keeps: `<root>/receivers/<receiver>`, written as for queues.
+    #[must_use]
+    pub fn of_receiver(&self, receiver: &str) -> PathBuf {
+        self.0.join("receivers").join(file_name(receiver))
+    }
+}
+
 /// An id as a name in a directory: everything but letters, digits, `_` and `-` is written as `%` and two hexadecimal
 /// digits.
 pub(crate) fn file_name(id: &str) -> String {

@@ -31,6 +31,9 @@ values: [credit_card, ssn, email, iban, jwt, aws_key, github_token, private_key]
 
 fn main() {
     println!("ns and allocations a record: no hit, one hit in each");
+    let message = bytes(None);
+    let decode = || drop(Batch::from_otlp(Signal::Logs, message.clone()).expect("the sample is valid"));
+    println!("{:<42} {:>6.0}", "to compare: decode and drop", best(decode));
     let one = "default_keys: false\nvalues: [credit_card]";
     row("1 known value", one, "4111111111111111");
     row("8 known values", EIGHT, "4111111111111111");
@@ -40,13 +43,13 @@ fn main() {
     for count in [1, 8, 32, 128] {
         let rules: Vec<String> = (0..count).map(|number| format!("'SEC{number:03}-[0-9]{{6}}'")).collect();
         let settings = format!("default_keys: false\nvalues: []\nblocked_values: [{}]", rules.join(", "));
-        row(&format!("{count} own expressions with literals"), &settings, "SEC000-123456");
+        row(&format!("{count} own expressions, rare literals"), &settings, "SEC000-123456");
     }
     for count in [1, 8, 32, 128] {
         let rules: Vec<String> =
             (0..count).map(|number| format!(r"'\b[k-z][A-F]{number:03}[0-9]{{6}}\b'")).collect();
         let settings = format!("default_keys: false\nvalues: []\nblocked_values: [{}]", rules.join(", "));
-        row(&format!("{count} own expressions without literals"), &settings, "xA000123456");
+        row(&format!("{count} own expressions, common literals"), &settings, "xA000123456");
     }
     for count in [8, 128] {
         let keys: Vec<String> = (0..count).map(|number| format!("key_{number}_hidden")).collect();
@@ -78,32 +81,43 @@ fn row(name: &str, settings: &str, secret: &str) {
     );
 }
 
-/// The sample, with a secret in each body if there is one.
+/// The nanoseconds a record of the best of all rounds, for the machine is shared.
+fn best(mut once: impl FnMut()) -> f64 {
+    let time = |_| {
+        let started = Instant::now();
+        once();
+        started.elapsed()
+    };
+    let best = (0..ROUNDS).map(time).min().unwrap_or(Duration::ZERO);
+    best.as_secs_f64() * 1e9 / RECORDS as f64
+}
+
 fn batch(secret: Option<&str>) -> Batch {
-    let message = sample::logs(RECORDS).encode_to_vec();
-    let batch = Batch::from_otlp(Signal::Logs, message.into()).expect("the sample is valid");
-    let Some(secret) = secret else { return batch };
-    let mut batch = batch;
+    Batch::from_otlp(Signal::Logs, bytes(secret)).expect("the sample is valid")
+}
+
+/// The sample, with a secret in each body if there is one.
+fn bytes(secret: Option<&str>) -> bytes::Bytes {
+    let message = bytes::Bytes::from(sample::logs(RECORDS).encode_to_vec());
+    let Some(secret) = secret else { return message };
+    let mut batch = Batch::from_otlp(Signal::Logs, message).expect("the sample is valid");
     let place = "payment authorised";
     batch.map_text(|_, text| {
         text.contains(place).then(|| text.replace(place, &format!("payment {secret} authorised")))
     });
-    Batch::from_otlp(Signal::Logs, batch.to_otlp()).expect("the sample is valid")
+    batch.to_otlp()
 }
 
-/// The best of all rounds, for the machine is shared.
+/// Nanoseconds and allocations a record.
 fn measure(redactor: &mut Redactor, sample: &Batch) -> (f64, f64) {
     let mut once = || {
         let mut batch = sample.clone();
-        let started = Instant::now();
         redactor.redact_batch(&mut batch);
-        started.elapsed()
     };
     once();
     let region = Region::new(ALLOCATOR);
     once();
     let change = region.change();
-    let best = (0..ROUNDS).map(|_| once()).min().unwrap_or(Duration::ZERO);
     let allocations = (change.allocations + change.reallocations) as f64 / RECORDS as f64;
-    (best.as_secs_f64() * 1e9 / RECORDS as f64, allocations)
+    (best(once), allocations)
 }

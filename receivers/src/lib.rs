@@ -7,6 +7,7 @@
 //! records), then one file per receiver.
 //! Beside the list, a receiver that listens offers a check of its ports.
 
+mod file;
 pub mod http;
 pub mod otlp;
 pub mod parsers;
@@ -17,7 +18,8 @@ mod testing;
 use watershed_pipeline::{ReceiverFactory, receiver};
 
 /// Every receiver, in the order of the reference manual.
-pub static ALL: &[ReceiverFactory] = &[receiver::<http::Config>(), receiver::<otlp::Config>()];
+pub static ALL: &[ReceiverFactory] =
+    &[receiver::<file::Config>(), receiver::<http::Config>(), receiver::<otlp::Config>()];
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,13 @@
 //! `watershed run`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use watershed_pipeline::{Engine, EngineError, Ready, Registry, Running, Summary};
+use watershed_pipeline::{Engine, EngineError, Ready, Registry, Running, Shared, Summary, UntilEof};
 
 use super::config_arguments::ConfigArguments;
+use super::progress::ProgressBar;
 use super::{Failure, chain, complain};
 use crate::admin::{Admin, Health, Phase, Source};
 use crate::setup::Setup;
@@ -19,6 +21,9 @@ const MIB: usize = 1 << 20;
 /// is held is delivered, for at most 30 seconds; a second signal ends that at once. Own counters are at
 /// http://127.0.0.1:8888/metrics unless `service.telemetry.metrics` says otherwise.
 ///
+/// With --until-eof the receivers `file` read what is there and the process ends once all of it is delivered, however
+/// long that takes; other receivers work until then.
+///
 /// Example: watershed run --config deploy.yaml --set service.telemetry.logs.level=debug
 ///
 /// Exit codes: 0 stopped and everything delivered; 64 the configuration is not valid; 1 could not start, a component
@@ -27,21 +32,33 @@ const MIB: usize = 1 << 20;
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArguments,
+    /// Read the files that are there, deliver them and end
+    #[arg(long)]
+    until_eof: bool,
 }
 
 impl Run {
     pub(super) fn execute(&self, registry: Registry) -> Result<(), Failure> {
-        let setup = Setup::read(&registry, &self.config.sources()?)?;
+        let (mut shared, until_eof) = (Shared::default(), self.until_eof.then(Arc::<UntilEof>::default));
+        if let Some(until_eof) = &until_eof {
+            shared.insert(Arc::clone(until_eof));
+        }
+        let setup = Setup::read_with(&registry, &self.config.sources()?, shared)?;
         drop(registry);
+        if until_eof.is_some() && !setup.graph.is_finite() {
+            let text =
+                "--until-eof needs a receiver that comes to an end: use a receiver `file` in a pipeline";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         // A program that has chosen a provider before keeps it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Other(format!("cannot start threads: {error}")))?;
-        runtime.block_on(serve(setup))
+        runtime.block_on(serve(setup, until_eof))
     }
 }
 
-async fn serve(setup: Setup) -> Result<(), Failure> {
+async fn serve(setup: Setup, until_eof: Option<Arc<UntilEof>>) -> Result<(), Failure> {
     let start = Instant::now();
     let identity = Identity::new(&setup.settings.resource);
     let traces = Traces::start(&setup.settings.traces, &identity).map_err(Failure::Other)?;
@@ -63,7 +80,11 @@ async fn serve(setup: Setup) -> Result<(), Failure> {
     let running = Engine::start(setup.graph).await.map_err(|error| Failure::Other(chain(&error)))?;
     health.enter(Phase::Ready);
     announce(running.ready(), &admin);
+    let bar = until_eof.map(|until_eof| ProgressBar::start(until_eof, start));
     let outcome = run_until_told(running, &mut signals, &health).await;
+    if let Some(bar) = bar {
+        bar.finish();
+    }
     pushes.stop().await;
     traces.stop().await;
     conclude(outcome)

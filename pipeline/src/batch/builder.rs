@@ -5,9 +5,11 @@ use bytes::Bytes;
 use super::attributes::AttrRange;
 use super::buffer::Buffer;
 use super::edit::{AttributesMut, RecordMut};
+use super::lines::Lines;
 use super::metrics::{MetricKind, MetricRow, Number, PointData, PointRow};
 use super::part::{Holder, Part};
-use super::rows::{LogRow, ResourceRow, Rows, ScopeRow, SpanRow};
+use super::rows::{ResourceRow, Rows, ScopeRow, SpanRow};
+use super::value::Stored;
 use super::{Batch, Signal};
 
 /// A batch in the making. Records go to the scope and resource begun last.
@@ -25,14 +27,15 @@ use super::{Batch, Signal};
 /// assert_eq!(batch.len(), 1);
 /// ```
 pub struct BatchBuilder {
-    part: Part,
+    pub(super) part: Part,
+    pub(super) lines: Lines,
     /// The scope begun last, unless a resource was begun since.
     scope: Option<u32>,
 }
 
 impl BatchBuilder {
     pub(super) fn new(signal: Signal, received: Bytes) -> Self {
-        Self { part: Part::new(signal, Buffer::new(received)), scope: None }
+        Self { part: Part::new(signal, Buffer::new(received)), scope: None, lines: Lines::default() }
     }
 
     /// Begins a resource; following scopes and records belong to it.
@@ -83,7 +86,7 @@ impl BatchBuilder {
         let scope = self.current_scope();
         let row = self.part.len();
         match &mut self.part.rows {
-            Rows::Logs(rows) => rows.push(LogRow { scope, ..LogRow::default() }),
+            Rows::Logs(_) => self.add_log(Stored::Absent),
             Rows::Spans(rows) => rows.spans.push(SpanRow { scope, ..SpanRow::default() }),
             Rows::Metrics(_) => return,
         }
@@ -155,7 +158,7 @@ impl BatchBuilder {
         self.part.len() == 0
     }
 
-    fn current_scope(&mut self) -> u32 {
+    pub(super) fn current_scope(&mut self) -> u32 {
         if self.scope.is_none() {
             self.begin_scope("", "", |_| ());
         }

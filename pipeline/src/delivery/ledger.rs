@@ -101,6 +101,11 @@ impl Ledger {
         self.held.add(items);
     }
 
+    /// Items that wait or are on their way.
+    pub(crate) fn held(&self) -> i64 {
+        self.held.value()
+    }
+
     /// So many held items are lost for good.
     pub(crate) fn lose(&self, reason: DropReason, items: u64) {
         self.held.add(-i64::try_from(items).unwrap_or(i64::MAX));

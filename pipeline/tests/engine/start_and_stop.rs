@@ -83,6 +83,29 @@ service: {pipelines: {logs: {receivers: [input], processors: [trouble], exporter
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_run_with_an_end_waits_for_delivery_longer_than_a_stop_would_and_for_no_other_receiver() {
+    let bench = Bench::new();
+    bench.script("far", |attempt| {
+        // The far end is down for the first five minutes or so.
+        answer(if attempt.at < 300_000 { Err(retry(None)) } else { Ok(()) })
+    });
+    let graph = bench.graph(
+        "
+receivers: {input: {finite: true}, input/2: }
+processors: {hold: {period: 1h, custody: true}}
+exporters: {far: {retry_on_failure: {max_elapsed_time: 0}}}
+service: {pipelines: {logs: {receivers: [input, input/2], processors: [hold], exporters: [far]}}}
+",
+    );
+    assert!(graph.is_finite());
+    let (_stop, running) = start(graph);
+    bench.send("input", logs(0..3)).await.unwrap();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!(summary.lost_in_stop(), 0);
+    assert_eq!(bench.delivered("far"), [0, 1, 2]);
+}
+
 const HOLDING: &str = "
 receivers: {input: }
 processors: {hold: {period: 1h, custody: true}, pass: {even: true}}

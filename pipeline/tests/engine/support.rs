@@ -221,6 +221,8 @@ pub(crate) struct Input {
     bind_error: bool,
     run_error: bool,
     hangs: bool,
+    /// Comes to an end by itself, after one batch.
+    finite: bool,
     /// Settings that exclude each other, for errors of `build`.
     impossible: bool,
 }
@@ -259,6 +261,10 @@ impl Receiver for RunningInput {
         vec![("test", (Ipv4Addr::LOCALHOST, self.config.port).into())]
     }
 
+    fn is_finite(&self) -> bool {
+        self.config.finite
+    }
+
     async fn run(mut self: Box<Self>, outlet: Outlet, mut shutdown: Shutdown) -> Result<(), RunError> {
         self.bench.note(format!("run {}", self.id));
         if self.config.run_error {
@@ -272,6 +278,9 @@ impl Receiver for RunningInput {
                 next = self.input.recv() => {
                     let Some((batch, client)) = next else { break };
                     open.spawn(serve(outlet.clone(), batch, client));
+                    if self.config.finite {
+                        break;
+                    }
                 }
             }
         }

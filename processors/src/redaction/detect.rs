@@ -15,7 +15,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::window::{ByteSet, Filter, WIDTH};
+use super::window::{ByteSet, WIDTH};
 
 /// A rule for values that the program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -101,14 +101,15 @@ impl Detector {
         !matches!(self, Self::Email | Self::Phone | Self::Ipv4 | Self::Ipv6)
     }
 
-    /// Adds the windows by which candidates are found.
-    pub(super) fn add_windows(self, filter: &mut Filter, bucket: usize) {
+    /// The windows by which candidates are found.
+    pub(super) fn windows(self) -> Vec<[ByteSet; WIDTH]> {
+        let mut windows = Vec::new();
         let digit = ByteSet::of(|byte| byte.is_ascii_digit());
         let letter = ByteSet::of(|byte| byte.is_ascii_alphabetic());
         let capital = ByteSet::of(|byte| byte.is_ascii_uppercase());
         let hexadecimal = ByteSet::of(|byte| byte.is_ascii_hexdigit());
         let word = ByteSet::of(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80);
-        let mut add = |window: [ByteSet; WIDTH]| filter.add(bucket, window);
+        let mut add = |window: [ByteSet; WIDTH]| windows.push(window);
         let one = ByteSet::any_of;
         match self {
             Self::CreditCard => {
@@ -151,6 +152,7 @@ impl Detector {
                 add([ByteSet::ANY, one(b":"), one(b":"), hexadecimal]);
             }
         }
+        windows
     }
 
     /// The rule for JavaScript: an expression, its flags, and the name of a check that a match must pass.

@@ -241,7 +241,7 @@ fn digits() -> impl Strategy<Value = String> {
 
 fn fast(detector: Detector, text: &str) -> Vec<Range<usize>> {
     let mut filter = Filter::new();
-    detector.add_windows(&mut filter, 0);
+    detector.windows().into_iter().for_each(|window| filter.add(0, window));
     let mut found: Vec<Range<usize>> = Vec::new();
     filter.scan(text.as_bytes(), |end, _| {
         let floor = found.last().map_or(0, |last| last.end);

@@ -60,8 +60,10 @@ pub(super) struct KeyPatterns {
 pub(super) struct Rules {
     pub(super) rules: Vec<Rule>,
     pub(super) filter: Filter,
-    /// The detectors by their buckets, each with its rule.
+    /// The detectors at work, each with its rule.
     pub(super) detectors: Vec<(Detector, u16)>,
+    /// The detectors by the buckets of their windows.
+    pub(super) buckets: Vec<(Detector, u16)>,
     pub(super) key_words: KeyWords,
     pub(super) key_patterns: Option<KeyPatterns>,
     pub(super) patterns: Patterns,
@@ -71,8 +73,15 @@ pub(super) struct Rules {
 impl Rules {
     /// Adds the windows of all detectors and keys to the filter.
     pub(super) fn fill_filter(&mut self) {
-        for (bucket, (detector, _)) in self.detectors.iter().enumerate() {
-            detector.add_windows(&mut self.filter, bucket);
+        self.buckets.clone_from(&self.detectors);
+        for (index, (detector, rule)) in self.detectors.iter().enumerate() {
+            for (number, window) in detector.windows().into_iter().enumerate() {
+                // Windows that share a bucket widen each other, so each has one of its own while there are some.
+                let has_room = number > 0 && self.buckets.len() < PAIRS;
+                let bucket = if has_room { self.buckets.len() } else { index };
+                self.buckets.extend(has_room.then_some((*detector, *rule)));
+                self.filter.add(bucket, window);
+            }
         }
         if self.key_patterns.is_some() {
             let key =
@@ -130,7 +139,7 @@ impl Rules {
         while buckets != 0 {
             let bucket = buckets.trailing_zeros() as usize;
             buckets &= buckets - 1;
-            let found = match self.detectors.get(bucket) {
+            let found = match self.buckets.get(bucket) {
                 Some((detector, rule)) => {
                     let range = detector.find(text, end, floor);
                     range.map(|range| Hit { range, rule: *rule, kind: HitKind::Value })

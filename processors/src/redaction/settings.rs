@@ -296,6 +296,7 @@ impl<'a> Compiler<'a> {
             rules: self.rules,
             filter: Filter::new(),
             detectors,
+            buckets: Vec::new(),
             key_words: self.key_words,
             key_patterns,
             patterns: Patterns::compile(&self.patterns)?,

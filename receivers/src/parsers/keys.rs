@@ -55,34 +55,85 @@ enum Role {
     Attribute(&'static str),
 }
 
+/// The names, by their length: every field is looked up here, and so compared with a few names and not with all.
+const ROLES: [&[(&str, Role)]; 18] = {
+    use Role::*;
+    [
+        &[],
+        &[],
+        &[("ts", Time), ("@t", Time), ("@l", Level), ("@m", Body), ("@x", Stack)],
+        &[("lvl", Level), ("msg", Body), ("@tr", TraceId), ("@sp", SpanId), ("err", Error)],
+        &[("time", Time), ("name", Name)],
+        &[("level", Level), ("event", Event), ("stack", Stack)],
+        &[
+            ("logger", Logger),
+            ("spanId", SpanId),
+            ("spanid", SpanId),
+            ("userId", Attribute("user.id")),
+            ("module", Attribute("log.module")),
+            ("thread", Attribute("thread.name")),
+        ],
+        &[
+            ("asctime", Time),
+            ("instant", Instant),
+            ("message", Body),
+            ("traceId", TraceId),
+            ("traceid", TraceId),
+            ("span_id", SpanId),
+            ("span.id", SpanId),
+            ("service", Service),
+            ("user_id", Attribute("user.id")),
+        ],
+        &[
+            ("datetime", Time),
+            ("severity", Level),
+            ("loglevel", Level),
+            ("logLevel", Level),
+            ("trace_id", TraceId),
+            ("trace.id", TraceId),
+            ("metadata", Metadata),
+            ("exc_info", Stack),
+        ],
+        &[
+            ("timestamp", Time),
+            ("levelname", Level),
+            ("log.level", Level),
+            ("log_level", Level),
+            ("operation", Attribute("operation.name")),
+        ],
+        &[
+            ("@timestamp", Time),
+            ("loggerName", Logger),
+            ("log.logger", Logger),
+            ("otelSpanID", SpanId),
+            ("traceFlags", TraceFlags),
+            ("stackTrace", Stack),
+            ("stacktrace", Stack),
+            ("threadName", Attribute("thread.name")),
+        ],
+        &[
+            ("logger_name", Logger),
+            ("logger.name", Logger),
+            ("otelTraceID", TraceId),
+            ("trace_flags", TraceFlags),
+            ("trace.flags", TraceFlags),
+            ("traceparent", Traceparent),
+            ("serviceName", Service),
+            ("stack_trace", Stack),
+            ("thread_name", Attribute("thread.name")),
+        ],
+        &[("severityText", Level), ("service_name", Service), ("service.name", Service)],
+        &[("severity_text", Level), ("short_message", Body), ("correlationId", Attribute("correlation.id"))],
+        &[("severityNumber", SeverityNumber), ("correlation_id", Attribute("correlation.id"))],
+        &[("severity_number", SeverityNumber)],
+        &[],
+        &[("error.stack_trace", Stack)],
+    ]
+};
+
 fn role(key: &str) -> Option<Role> {
-    Some(match key {
-        "timestamp" | "@timestamp" | "time" | "ts" | "datetime" | "asctime" | "@t" => Role::Time,
-        "instant" => Role::Instant,
-        "level" | "severity" | "lvl" | "levelname" | "log.level" | "loglevel" | "log_level" | "logLevel"
-        | "severity_text" | "severityText" | "@l" => Role::Level,
-        "severity_number" | "severityNumber" => Role::SeverityNumber,
-        "message" | "msg" | "@m" | "short_message" => Role::Body,
-        "event" => Role::Event,
-        "logger" | "logger_name" | "loggerName" | "log.logger" | "logger.name" => Role::Logger,
-        "name" => Role::Name,
-        "trace_id" | "traceId" | "traceid" | "trace.id" | "otelTraceID" | "@tr" => Role::TraceId,
-        "span_id" | "spanId" | "spanid" | "span.id" | "otelSpanID" | "@sp" => Role::SpanId,
-        "trace_flags" | "traceFlags" | "trace.flags" => Role::TraceFlags,
-        "traceparent" => Role::Traceparent,
-        "service" | "service_name" | "serviceName" | "service.name" => Role::Service,
-        "metadata" => Role::Metadata,
-        "exc_info" | "stack_trace" | "stackTrace" | "stacktrace" | "stack" | "error.stack_trace" | "@x" => {
-            Role::Stack
-        }
-        "err" => Role::Error,
-        "correlation_id" | "correlationId" => Role::Attribute("correlation.id"),
-        "user_id" | "userId" => Role::Attribute("user.id"),
-        "operation" => Role::Attribute("operation.name"),
-        "module" => Role::Attribute("log.module"),
-        "thread" | "threadName" | "thread_name" => Role::Attribute("thread.name"),
-        _ => return None,
-    })
+    let names = ROLES.get(key.len())?;
+    names.iter().find(|(name, _)| *name == key).map(|(_, role)| *role)
 }
 
 /// Whether there is a field among these that a logger writes: a time, a level or a text.
@@ -337,4 +388,20 @@ fn pino_error(value: Value<'_>, record: &mut RecordMut<'_>) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_with_those_of_its_length() {
+        for (length, names) in ROLES.iter().enumerate() {
+            for (name, role) in names.iter() {
+                assert_eq!((name.len(), super::role(name)), (length, Some(*role)), "{name}");
+            }
+        }
+        assert_eq!(ROLES.iter().map(|names| names.len()).sum::<usize>(), 70);
+        assert_eq!(role("colour"), None);
+    }
 }

@@ -43,6 +43,10 @@ pub(super) fn open_container(own: &mut Vec<u8>, is_map: bool) -> usize {
 /// Writes the length of what stands behind `start` in front of it.
 pub(super) fn close(own: &mut Vec<u8>, start: usize) {
     let length = own.len() - start;
+    if let (Ok(short @ 0..0x80), Some(slot)) = (u8::try_from(length), own.get_mut(start - 1)) {
+        *slot = short;
+        return;
+    }
     let (encoded, size) = varint(length as u64);
     let encoded = encoded.get(..size).unwrap_or_default();
     if size > 1 {

@@ -1,11 +1,12 @@
 //! Tables of what each detector finds and leaves.
 
+use super::super::window::Filter;
 use super::*;
 
 /// What a detector alone finds in a text.
 fn found(detector: Detector, text: &str) -> Vec<&str> {
     let mut filter = Filter::new();
-    detector.add_windows(&mut filter, 3);
+    detector.windows().into_iter().for_each(|window| filter.add(3, window));
     let mut floor = 0;
     let mut all = Vec::new();
     filter.scan(text.as_bytes(), |end, _| {
