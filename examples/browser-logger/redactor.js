@@ -12,6 +12,15 @@
 /** How long a text may get, how deep attributes may be nested, how many entries an object or list may have. */
 const LIMITS = { text: 8192, depth: 8, entries: 64 };
 
+/** All matches; unlike `matchAll` without compiling the expression anew. @param {RegExp} expression @param {string} text */
+function* matches(expression, text) {
+  expression.lastIndex = 0;
+  for (let match; (match = expression.exec(text)); ) {
+    if (match[0] === "") expression.lastIndex += 1;
+    yield match;
+  }
+}
+
 const longest = (/** @type {string} */ text, /** @type {(part: string) => boolean} */ test) => {
   // An expression may take in too much behind a number; a number ends where no letter or digit follows.
   for (let end = text.length; end > 0; end--) {
@@ -56,7 +65,7 @@ export class Redactor {
     this.words = new Map((rules?.keys.words ?? []).map((/** @type {any} */ rule) => [rule.words, rule]));
     this.tails = new Set(rules?.keys.tails);
     this.keys = (rules?.keys.patterns ?? []).flatMap((/** @type {any} */ rule) => compile(rule, ""));
-    this.values = (rules?.values ?? []).flatMap((/** @type {any} */ rule) => compile(rule, "gd"));
+    this.values = (rules?.values ?? []).flatMap((/** @type {any} */ rule) => compile(rule, rule.source.includes("(?<secret>") ? "gd" : "g"));
     this.allowedValues = (rules?.allowed_values ?? []).flatMap((/** @type {any} */ rule) => compile(rule, ""));
     this.ignoredKeys = new Set(rules?.ignored_keys);
     this.allowedKeys = rules?.allowed_keys ? new Set(rules.allowed_keys) : null;
@@ -104,8 +113,8 @@ export class Redactor {
     text = this.pairs(text.slice(0, 2 * LIMITS.text));
     for (const rule of this.values) {
       let [result, done] = ["", 0];
-      for (const match of text.matchAll(rule.expression)) {
-        const [start, stop] = match.indices?.groups?.secret ?? match.indices?.[0] ?? [0, 0];
+      for (const match of matches(rule.expression, text)) {
+        const [start, stop] = match.indices?.groups?.secret ?? [match.index, match.index + match[0].length];
         const length = CHECKS[rule.check]?.(text.slice(start, stop)) ?? stop - start;
         const found = text.slice(start, start + length);
         if (found === "" || this.allowedValues.some((/** @type {any} */ allowed) => allowed.expression.test(found))) continue;
@@ -121,7 +130,7 @@ export class Redactor {
   /** Hides the values of keys in a text: `password=x`, `"apiKey": "x"`, `Authorization: Basic x`. @param {string} text */
   pairs(text) {
     let [result, done] = ["", 0];
-    for (const match of text.matchAll(KEY_IN_TEXT)) {
+    for (const match of matches(KEY_IN_TEXT, text)) {
       const at = match.index + match[0].length;
       const rule = match.index < done ? undefined : this.ruleOf(match[1]);
       VALUE_IN_TEXT.lastIndex = at;
