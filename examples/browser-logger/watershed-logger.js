@@ -168,7 +168,7 @@ class Logger {
     await this.#drain();
   }
 
-  /** Counts: records that a server took, that wait, and that were dropped, by reason; rules that this browser can't read. */
+  /** Counts: records that a server or a beacon took, that wait, and that were dropped, by reason; rules that this browser can't read. */
   stats() {
     const unusable = this.#redactor?.unusable ?? 0;
     return { sent: this.#sent, waiting: this.#queue.length, dropped: { ...this.#dropped }, unusableRules: unusable };
@@ -322,12 +322,14 @@ class Logger {
     const batch = { records: stored?.records ?? this.#take(), isDone: false };
     // What is stored stays there until it has arrived, so a page that ends meanwhile need not save it.
     if (!stored) this.#flight = batch;
+    this.#mayResend = false;
     const outcome = await this.#deliver(batch);
     this.#flight = undefined;
     if (batch.isDone) return;
     if (outcome === "sent") this.#sent += batch.records.length;
     if (outcome === "refused") this.#drop("refused", batch.records.length);
-    this.#mayResend = outcome !== "failed";
+    // After a failure it stays as it is: the browser may have come online meanwhile.
+    this.#mayResend ||= outcome !== "failed";
     if (outcome === "failed" && !stored) this.#store(batch.records);
     if (outcome !== "failed" && stored) ring.remove(stored.name);
   }
@@ -366,16 +368,30 @@ class Logger {
 
   /** @param {string} body @returns {Promise<{status: number, retryAfter?: string | null}>} */
   async #attempt(body) {
-    const wasBusy = this.#isBusy;
     try {
-      // A `fetch` that the page has wrapped to log every request must not log this one.
-      this.#isBusy = true;
-      const answer = this.#environment.send(this.#url, body);
-      this.#isBusy = wasBusy;
-      return await answer;
+      return await this.#quietly(() => this.#environment.send(this.#url, body));
     } catch {
-      this.#isBusy = wasBusy;
       return { status: 0 };
+    }
+  }
+
+  /** @param {string} body @returns {boolean} Whether the browser has taken it. */
+  #beacon(body) {
+    try {
+      return this.#environment.isOnline() && this.#environment.beacon(this.#url, body);
+    } catch {
+      return false;
+    }
+  }
+
+  /** A `fetch` that the page has wrapped to log every request must not log the logger's own. @template T @param {() => T} action */
+  #quietly(action) {
+    const wasBusy = this.#isBusy;
+    this.#isBusy = true;
+    try {
+      return action();
+    } finally {
+      this.#isBusy = wasBusy;
     }
   }
 
@@ -394,8 +410,7 @@ class Logger {
       [this.#queue, this.#queueSize, this.#flight] = [[], 0, undefined];
       while (waiting.length > 0) {
         const records = takeRequest(waiting);
-        const { isOnline, beacon } = this.#environment;
-        if (isOnline() && beacon(this.#url, bodyOf(records))) this.#sent += records.length;
+        if (this.#beacon(bodyOf(records))) this.#sent += records.length;
         else this.#store(records);
       }
       this.#schedule();

@@ -167,6 +167,22 @@ test("what is logged offline is stored, and sent when the browser is online", as
   assert.equal(browser.storage.length, 0);
 });
 
+test("a browser that comes online while a batch fails sends what was stored", async () => {
+  const browser = new Browser();
+  browser.answer = () => ({ status: 0 });
+  browser.logger().info("failing");
+  await browser.pass(5000);
+  browser.online = false;
+  browser.listeners.online();
+  await browser.pass(60_000);
+  assert.deepEqual([browser.requests.length, browser.storage.length], [1, 1]);
+  browser.answer = () => ({ status: 200 });
+  browser.online = true;
+  browser.listeners.online();
+  await browser.pass(0);
+  assert.deepEqual([browser.requests.length, browser.storage.length], [2, 0]);
+});
+
 test("storage and memory are bounded, and what is dropped is counted", async () => {
   const browser = new Browser();
   const log = browser.logger();
@@ -205,7 +221,10 @@ test("where the browser's own quota is used up, the oldest batches make room or 
 test("when the page is left, beacons of at most 64 KiB take what waits, and the rest is stored", async () => {
   const browser = new Browser();
   const log = browser.logger({ batchSize: 1000 });
-  browser.takesBeacon = () => browser.beacons.length < 2;
+  browser.takesBeacon = () => {
+    if (browser.beacons.length === 2) throw new TypeError("too much");
+    return true;
+  };
   for (let count = 0; count < 40; count += 1) log.info(`${count} ${"ä".repeat(2000)}`);
   log.info(`39 ${"ä".repeat(2000)}`);
   browser.listeners.visibilitychange({ target: { visibilityState: "visible" } });
@@ -307,7 +326,6 @@ test("nothing that is logged throws into the page, and the logger does not log i
   log.info({ toString() { throw new Error("bad"); } });
   log.info("strange", { loop, big: 2n ** 70n, f() {}, s: Symbol("s"), nothing: undefined, date: new Date(0), not: NaN });
   log.info(undefined, null);
-  browser.environment.send;
   browser.answer = () => { log.info("from the transport"); throw new Error("network"); };
   browser.listeners.error({ error: new TypeError("no such item") });
   browser.listeners.unhandledrejection({ reason: "text" });
@@ -320,6 +338,11 @@ test("nothing that is logged throws into the page, and the logger does not log i
   assert.ok(log.stats().dropped.reentrant >= 2);
   await browser.pass(600_000);
   assert.equal(browser.storage.length, 1);
+  browser.answer = () => ({ status: 200 });
+  log.info("still at work");
+  await browser.pass(5000);
+  assert.equal(JSON.parse(browser.requests.at(-2).body)[0].message, "still at work");
+  assert.equal(browser.storage.length, 0, "and what was stored has followed");
 });
 
 test("flush sends all that waits, and says when that was tried", async () => {
