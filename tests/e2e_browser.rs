@@ -12,7 +12,7 @@ mod support {
 }
 
 use std::collections::BTreeSet;
-use std::fs::read_to_string;
+use std::fs::{File, read_to_string};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use support::installed::{npm, run};
 use support::outcome::watershed;
-use support::program::config_file;
+use support::program::{config_file, program};
 use support::running::Running;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/browser-logger");
@@ -41,6 +41,19 @@ fn the_rules_beside_the_browser_logger_are_those_of_its_configuration() {
         std::fs::write(&path, outcome.stdout).unwrap();
         panic!("{path} was out of date and has been written anew; look at it and commit it");
     }
+}
+
+#[test]
+fn a_page_and_the_program_hide_the_same_in_texts() {
+    let texts = format!("{DRIVER}/texts.txt");
+    let redact = |command: &mut Command| {
+        let output = command.stdin(File::open(&texts).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let by_program = redact(program().args(["redact", "--lines"]));
+    let by_page = redact(Command::new("node").arg(format!("{DRIVER}/redact.mjs")));
+    assert_eq!(by_page, by_program);
 }
 
 /// The folder of the browser.

@@ -11,6 +11,8 @@
 
 /** How long a text may get, how deep attributes may be nested, how many entries an object or list may have. */
 const LIMITS = { text: 8192, depth: 8, entries: 64 };
+/** Keys longer than this are judged by their end, as on the server. */
+const KEY_LENGTH = 128;
 
 /** All matches; unlike `matchAll` without compiling the expression anew. @param {RegExp} expression @param {string} text */
 function* matches(expression, text) {
@@ -43,10 +45,10 @@ const CHECKS = {
   ssn: (text) => (/^(?!000|666|9)\d{3}.(?!00)\d\d.(?!0000)\d{4}$/.test(text) ? text.length : 0),
   iban: (text) => longest(text, (letters) => letters.length >= 15 && mod97(letters) === 1),
 };
-/** A key in text and what parts it from its value, then the value: in quotes, in escaped quotes, or bare. */
+/** A key in text and what parts it from its value, then the value: in quotes, in escaped quotes, or bare, behind the scheme of a header. */
 const KEY_IN_TEXT = /(?<![\p{L}\d_.-])([\p{L}\d_.-]+)\\*["']?\]?\s{0,8}(?:[:=]|%3D)\s{0,8}/giu;
 const VALUE_IN_TEXT =
-  /((?:(?:bearer|basic|token|apikey|negotiate|digest)\s+)?)("(?:\\[^]|[^"\\])*|'(?:\\[^]|[^'\\])*|(\\+["'])[^]*?(?=\3|$)|[^\s,;&"'{}[\]()<>\\]+)/iuy;
+  /(?:(?:bearer|basic|token|apikey|negotiate|digest)\s+)?("(?:\\[^]|[^"\\])*|'(?:\\[^]|[^'\\])*|(\\+["'])[^]*?(?=(?<!\\)\2|$)|[^\s,;&"'{}[\]()<>\\]+)/iuy;
 
 /** Hides what a rule file means. */
 export class Redactor {
@@ -89,7 +91,7 @@ export class Redactor {
     if (this.ignoredKeys.has(key)) return undefined;
     const pattern = this.keys.find((/** @type {any} */ rule) => rule.expression.test(key));
     if (pattern) return pattern;
-    const words = key.match(/\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\p{Lo}+|\d+/gu)?.map((word) => word.toLowerCase()) ?? [];
+    const words = key.slice(-KEY_LENGTH).match(/\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\p{Lo}+|\d+/gu)?.map((word) => word.toLowerCase()) ?? [];
     do {
       for (let first = 0; first < words.length; first++) {
         const rule = this.words.get(words.slice(first).join(""));
@@ -134,11 +136,11 @@ export class Redactor {
       const at = match.index + match[0].length;
       const rule = match.index < done ? undefined : this.ruleOf(match[1]);
       VALUE_IN_TEXT.lastIndex = at;
-      const [whole, scheme, value] = (rule && VALUE_IN_TEXT.exec(text)) ?? ["", "", ""];
+      const [whole, value] = (rule && VALUE_IN_TEXT.exec(text)) ?? ["", ""];
       const quote = /^\\*["']/.exec(value)?.[0] ?? "";
       const secret = value.slice(quote.length);
       if (secret === "" || secret.startsWith(rule.mask) || /^(true|false|null|none)$/i.test(secret)) continue;
-      result += text.slice(done, at) + scheme + quote + this.hide(rule, secret);
+      result += text.slice(done, at) + quote + this.hide(rule, secret);
       done = at + whole.length;
     }
     return result + text.slice(done);
