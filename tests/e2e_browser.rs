@@ -8,6 +8,7 @@ mod support {
     pub(crate) mod installed;
     pub(crate) mod outcome;
     pub(crate) mod program;
+    #[expect(dead_code, reason = "the example is started for the pages of an origin")]
     pub(crate) mod running;
 }
 
