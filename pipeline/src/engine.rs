@@ -140,14 +140,15 @@ impl Running {
         again: impl Future<Output = ()>,
     ) -> Result<Summary, EngineError> {
         let lifecycle = self.graph.lifecycle.clone();
-        let Self { receivers, finite, graph, .. } = &mut self;
+        let (pipelines, deliveries) = (self.graph.pipelines.clone(), self.graph.deliveries.clone());
+        let Self { receivers, finite, .. } = &mut self;
         let done = async {
             if finite.is_empty() {
                 return join(receivers).await;
             }
             join(finite).await;
-            drain_processors(graph).await;
-            delivered(&graph.deliveries).await;
+            drain_processors(&pipelines).await;
+            delivered(&deliveries).await;
         };
         tokio::select! {
             biased;
@@ -282,8 +283,8 @@ async fn join(tasks: &mut JoinSet<()>) {
 }
 
 /// Has processors give out what they hold, from upstream to downstream: nothing more is to come that they could wait for.
-async fn drain_processors(graph: &Graph) {
-    for pipeline in &graph.pipelines {
+async fn drain_processors(pipelines: &[Arc<Pipeline>]) {
+    for pipeline in pipelines {
         submit(give_out(pipeline, None).await).await;
     }
 }
