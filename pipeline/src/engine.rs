@@ -143,15 +143,15 @@ impl Running {
         again: impl Future<Output = ()>,
     ) -> Result<Summary, EngineError> {
         let lifecycle = self.graph.lifecycle.clone();
-        let Self { receivers, finite, graph, .. } = &mut self;
-        let (pipelines, deliveries) = (&graph.pipelines, &graph.deliveries);
+        let (pipelines, deliveries) = (self.graph.pipelines.clone(), self.graph.deliveries.clone());
+        let Self { receivers, finite, .. } = &mut self;
         let done = async {
             if finite.is_empty() {
                 return join(receivers).await;
             }
             join(finite).await;
-            drain_processors(pipelines).await;
-            delivered(deliveries).await;
+            drain_processors(&pipelines).await;
+            delivered(&deliveries).await;
         };
         tokio::select! {
             biased;
