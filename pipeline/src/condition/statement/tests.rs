@@ -365,9 +365,14 @@ fn a_statement_is_on_what_its_paths_name() {
     }
 }
 
+#[track_caller]
+fn check_mistake(text: &str, expected: &str) {
+    let error = Statement::parse(text, ConditionContext::Log).unwrap_err();
+    assert_eq!(error.to_string(), expected, "{text}");
+}
+
 #[test]
 fn mistakes_are_told_with_their_place_and_a_fix() {
-    let error = |text: &str| Statement::parse(text, ConditionContext::Log).unwrap_err().to_string();
     for (text, expected) in [
         ("", "at character 1: expected an editor such as `set`, found the end"),
         (
@@ -404,6 +409,14 @@ fn mistakes_are_told_with_their_place_and_a_fix() {
             r#"set(body, "x") where body"#,
             "at character 22: `log.body` is a value, not a condition; compare it with something, such as `log.body != nil`",
         ),
+    ] {
+        check_mistake(text, expected);
+    }
+}
+
+#[test]
+fn mistakes_in_arguments_are_told_with_their_place_and_a_fix() {
+    for (text, expected) in [
         (
             r#"merge_maps(attributes, body, "replace")"#,
             r#"at character 30: expected `"insert"` or `"update"` or `"upsert"`"#,
@@ -439,7 +452,7 @@ fn mistakes_are_told_with_their_place_and_a_fix() {
             "at character 5: `cache` belongs to the statements on one thing, and is read and written by these only",
         ),
     ] {
-        assert_eq!(error(text), expected, "{text}");
+        check_mistake(text, expected);
     }
 }
 
