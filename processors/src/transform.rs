@@ -50,7 +50,8 @@
 //!
 //! **What a statement is carried out on** is its `context`, or the most detailed prefix of its paths: one that names a
 //! resource only is carried out once for each resource. A resource, scope or metric is shared: a change to it is a
-//! change for all its records, also when a statement on a record makes it. Statements run in order; those of one
+//! change for all its records, also when a statement on a record makes it (then with up to 4,096 bytes, and not within
+//! a nested value). Statements run in order; those of one
 //! group, and neighbours on the same thing, run record by record. `conditions` of a group: any of them must be true.
 //!
 //! **Failures**: a statement that can't be carried out (`ParseJSON` of no JSON, a text for a number) leaves the record

@@ -155,6 +155,15 @@ impl<'a> Term<'a> {
         }
     }
 
+    /// Bytes of memory that a copy of the value takes beside the value itself.
+    pub(super) fn bytes_len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) | Self::List(bytes) | Self::Map(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     fn number(&self) -> Option<f64> {
         match self {
             Self::Int(number) => Some(*number as f64),

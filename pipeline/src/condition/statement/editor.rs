@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::super::evaluate::Subject;
-use super::super::expression::{Expression, Literal};
+use super::super::expression::Expression;
 use super::super::term::Term;
 use super::Failure;
 use super::hand::{Hand, Item};
@@ -15,6 +15,9 @@ use crate::otlp::nested;
 
 /// How deep `flatten` looks into values, unless told less.
 pub(super) const FLATTEN_MAX: usize = 64;
+/// How many bytes of keys `flatten` makes at most, as it repeats the outer key in each.
+const FLAT_KEYS_MAX: usize = 1 << 20;
+const TOO_LONG: Failure = Failure("the flattened keys would have more than 1 MiB");
 
 /// An editor with its arguments.
 #[derive(Clone, Debug)]
@@ -89,7 +92,7 @@ pub(super) struct Replacement {
     pub(super) pattern: Regex,
     /// Whether `$1` and `${name}` in the new text mean groups.
     pub(super) has_groups: bool,
-    pub(super) text: Expression,
+    pub(super) text: String,
 }
 
 impl Editor {
@@ -114,21 +117,17 @@ impl Editor {
                 merge(map, &source, *strategy, &mut hand(part, item, cache))
             }
             Self::Replace { place, replacement } => {
-                let new = replacement.text(item.subject(part, cache))?;
                 let hand = &mut hand(part, item, cache);
                 let Term::Text(text) = place.read(hand) else { return Ok(()) };
-                let Some(changed) = replacement.apply(&text, &new) else { return Ok(()) };
+                let Some(changed) = replacement.apply(&text) else { return Ok(()) };
                 place.set(hand, &Term::from(changed))
             }
-            Self::ReplaceAll { map, in_keys, replacement } => {
-                let new = replacement.text(item.subject(part, cache))?;
-                let (hand, change) =
-                    (&mut hand(part, item, cache), |text: &str| replacement.apply(text, &new));
-                if *in_keys {
-                    map.edit_entries(hand, |entries| change_keys(entries, change))
-                } else {
-                    map.texts(hand, change)
-                }
+            Self::ReplaceAll { map, in_keys: true, replacement } => map
+                .edit_entries(&mut hand(part, item, cache), |entries| {
+                    Ok(change_keys(entries, |key| replacement.apply(key)))
+                }),
+            Self::ReplaceAll { map, in_keys: false, replacement } => {
+                map.texts(&mut hand(part, item, cache), |text| replacement.apply(text))
             }
             Self::Retain { map, wanted } => map.retain(&mut hand(part, item, cache), |key| wanted.has(key)),
             Self::Limit { map, most, first } => limit(map, *most, first, &mut hand(part, item, cache)),
@@ -212,7 +211,7 @@ fn merge(map: &Place, source: &Term<'_>, strategy: Strategy, hand: &mut Hand<'_>
             }
             is_changed = true;
         }
-        is_changed
+        Ok(is_changed)
     })
 }
 
@@ -222,7 +221,8 @@ fn merge_attributes(
     new: Map<'_>,
     strategy: Strategy,
 ) -> Result<(), Failure> {
-    if new.iter().nth(ENTRIES_MAX).is_some() {
+    let known = part.attributes_of(holder).len as usize;
+    if new.iter().nth(ENTRIES_MAX.saturating_sub(known)).is_some() {
         return Err(TOO_MANY);
     }
     for (key, value) in new.iter() {
@@ -268,33 +268,43 @@ fn change_keys(entries: &mut Vec<(String, AnyValue)>, change: impl Fn(&str) -> O
 }
 
 /// Brings the entries of maps and the items of lists within to the top, with keys such as `a.b.0`.
-fn flatten(entries: &mut Vec<(String, AnyValue)>, prefix: &str, depth: usize) -> bool {
+fn flatten(entries: &mut Vec<(String, AnyValue)>, prefix: &str, depth: usize) -> Result<bool, Failure> {
     let is_flat = |(_, value): &(String, AnyValue)| !matches!(value, AnyValue::Map(_) | AnyValue::Array(_));
     if prefix.is_empty() && entries.iter().all(is_flat) {
-        return false;
+        return Ok(false);
     }
-    let mut flat = Vec::new();
+    let mut flat = Flat { entries: Vec::new(), room: FLAT_KEYS_MAX };
     for (key, value) in std::mem::take(entries) {
         let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-        flatten_value(key, value, depth, &mut flat);
+        flat.push(key, value, depth)?;
     }
-    *entries = flat;
-    true
+    *entries = flat.entries;
+    Ok(true)
 }
 
-fn flatten_value(key: String, value: AnyValue, depth: usize, flat: &mut Vec<(String, AnyValue)>) {
-    match (value, depth.checked_sub(1)) {
-        (AnyValue::Map(entries), Some(depth)) => {
-            for (inner, value) in entries {
-                flatten_value(format!("{key}.{inner}"), value, depth, flat);
+/// Entries on their way to the top.
+struct Flat {
+    entries: Vec<(String, AnyValue)>,
+    /// Bytes that keys may still take.
+    room: usize,
+}
+
+impl Flat {
+    fn push(&mut self, key: String, value: AnyValue, depth: usize) -> Result<(), Failure> {
+        self.room = self.room.checked_sub(key.len()).ok_or(TOO_LONG)?;
+        match (value, depth.checked_sub(1)) {
+            (AnyValue::Map(entries), Some(depth)) => entries
+                .into_iter()
+                .try_for_each(|(inner, value)| self.push(format!("{key}.{inner}"), value, depth)),
+            (AnyValue::Array(items), Some(depth)) => items
+                .into_iter()
+                .enumerate()
+                .try_for_each(|(index, value)| self.push(format!("{key}.{index}"), value, depth)),
+            (value, _) => {
+                self.entries.push((key, value));
+                Ok(())
             }
         }
-        (AnyValue::Array(items), Some(depth)) => {
-            for (index, value) in items.into_iter().enumerate() {
-                flatten_value(format!("{key}.{index}"), value, depth, flat);
-            }
-        }
-        (value, _) => flat.push((key, value)),
     }
 }
 
@@ -309,26 +319,15 @@ impl Wanted {
 }
 
 impl Replacement {
-    /// The new text for a record.
-    fn text(&self, subject: Subject<'_>) -> Result<String, Failure> {
-        if let Expression::Literal(Literal::Text(text)) = &self.text {
-            return Ok(text.clone());
-        }
-        match succeeded(self.text.term(subject))? {
-            Term::Text(text) => Ok(text.into_owned()),
-            _ => Err(Failure("the replacement is not a text")),
-        }
-    }
-
     /// The changed text; none if there is nothing to replace.
-    fn apply(&self, text: &str, new: &str) -> Option<String> {
+    fn apply(&self, text: &str) -> Option<String> {
         if !self.pattern.is_match(text) {
             return None;
         }
         Some(if self.has_groups {
-            self.pattern.replace_all(text, new).into_owned()
+            self.pattern.replace_all(text, &self.text).into_owned()
         } else {
-            self.pattern.replace_all(text, regex::NoExpand(new)).into_owned()
+            self.pattern.replace_all(text, regex::NoExpand(&self.text)).into_owned()
         })
     }
 }

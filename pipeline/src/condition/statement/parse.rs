@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::super::ConditionContext;
 use super::super::call::{check_count, compile, compile_text};
 use super::super::error::Fault;
 use super::super::expression::{Expression, Literal};
@@ -52,7 +53,7 @@ pub(super) fn statement(parser: &mut Parser<'_>) -> Result<(Editor, Option<Expre
     let arguments = parser.values(")")?;
     let wrong_count = |message| Fault::new(at, format!("{message}; write `{example}`"));
     check_count(&name, count, arguments.len()).map_err(wrong_count)?;
-    let editor = editor(&name, &arguments)?;
+    let editor = editor(&name, &arguments, parser.context)?;
     let mut condition = None;
     if parser.take_word("where") {
         let at = parser.at();
@@ -77,12 +78,12 @@ fn known(name: &str) -> Result<&'static (&'static str, RangeInclusive<usize>, &'
 }
 
 /// An editor of the right number of arguments.
-fn editor(name: &str, arguments: &[Argument]) -> Result<Editor, Fault> {
+fn editor(name: &str, arguments: &[Argument], context: ConditionContext) -> Result<Editor, Fault> {
     let [first, rest @ ..] = arguments else { return Err(Fault::new(0, "expected arguments")) };
-    let map = || Place::map(&first.0, first.1);
+    let map = || Place::map(&first.0, first.1, context);
     Ok(match (name, rest) {
-        ("set", [value]) => set(first, value)?,
-        ("append", [value]) => Editor::Append { place: list(first)?, value: value.0.clone() },
+        ("set", [value]) => set(first, value, context)?,
+        ("append", [value]) => Editor::Append { place: list(first, context)?, value: value.0.clone() },
         ("delete_key", [key]) => Editor::DeleteKey { map: map()?, key: key.0.clone() },
         ("delete_matching_keys", [pattern]) => {
             Editor::Retain { map: map()?, wanted: Wanted::NotMatching(compile(&pattern.0, pattern.1)?.0) }
@@ -97,12 +98,14 @@ fn editor(name: &str, arguments: &[Argument]) -> Result<Editor, Fault> {
             first: first.first().map(texts).transpose()?.unwrap_or_default(),
         },
         ("truncate_all", [most]) => Editor::Truncate { map: map()?, most: number(most)? },
-        ("replace_pattern", [pattern, text]) => {
-            Editor::Replace { place: Place::new(&first.0, first.1)?, replacement: of_pattern(pattern, text)? }
-        }
-        ("replace_match", [glob, text]) => {
-            Editor::Replace { place: Place::new(&first.0, first.1)?, replacement: of_glob(glob, text)? }
-        }
+        ("replace_pattern", [pattern, text]) => Editor::Replace {
+            place: Place::new(&first.0, first.1, context)?,
+            replacement: of_pattern(pattern, text)?,
+        },
+        ("replace_match", [glob, text]) => Editor::Replace {
+            place: Place::new(&first.0, first.1, context)?,
+            replacement: of_glob(glob, text)?,
+        },
         ("replace_all_patterns", [mode, pattern, text]) => Editor::ReplaceAll {
             map: map()?,
             in_keys: one_of(mode, &[("value", false), ("key", true)])?,
@@ -133,8 +136,12 @@ fn editor(name: &str, arguments: &[Argument]) -> Result<Editor, Fault> {
 }
 
 /// `set`, whose value is checked now if the text says it.
-fn set((place, place_at): &Argument, (value, value_at): &Argument) -> Result<Editor, Fault> {
-    let place = Place::new(place, *place_at)?;
+fn set(
+    (place, place_at): &Argument,
+    (value, value_at): &Argument,
+    context: ConditionContext,
+) -> Result<Editor, Fault> {
+    let place = Place::new(place, *place_at, context)?;
     if let Expression::Literal(literal) = value
         && !matches!(literal, Literal::Nil)
     {
@@ -144,8 +151,8 @@ fn set((place, place_at): &Argument, (value, value_at): &Argument) -> Result<Edi
 }
 
 /// A place that can hold a list.
-fn list((argument, at): &Argument) -> Result<Place, Fault> {
-    let place = Place::new(argument, *at)?;
+fn list((argument, at): &Argument, context: ConditionContext) -> Result<Place, Fault> {
+    let place = Place::new(argument, *at, context)?;
     let is_whole =
         matches!(argument, Expression::Path { field, keys } if keys.is_empty() && field.name != "body");
     if is_whole {
@@ -187,13 +194,17 @@ fn one_of<T: Copy>(argument: &Argument, known: &[(&str, T)]) -> Result<T, Fault>
     })
 }
 
-fn of_pattern(pattern: &Argument, text: &Argument) -> Result<Replacement, Fault> {
-    Ok(Replacement { pattern: compile(&pattern.0, pattern.1)?.0, has_groups: true, text: text.0.clone() })
+fn of_pattern(pattern: &Argument, new: &Argument) -> Result<Replacement, Fault> {
+    Ok(Replacement {
+        pattern: compile(&pattern.0, pattern.1)?.0,
+        has_groups: true,
+        text: text(new)?.to_owned(),
+    })
 }
 
 fn of_glob(glob: &Argument, new: &Argument) -> Result<Replacement, Fault> {
     let pattern = compile_text(&glob_expression(text(glob)?), glob.1)?.0;
-    Ok(Replacement { pattern, has_groups: false, text: new.0.clone() })
+    Ok(Replacement { pattern, has_groups: false, text: text(new)?.to_owned() })
 }
 
 /// The regular expression of a shell pattern: `*` any text, `?` any character, `[a-z]`, `[!a-z]`, `{this,that}`, and `\`

@@ -16,17 +16,24 @@ const NOT_A_MAP: Failure = Failure("what is to be changed is not a map");
 const NO_ITEM: Failure = Failure("the list has no such item");
 const TOO_DEEP: Failure = Failure("the value would be nested too deep");
 
-pub(super) const TOO_MANY: Failure = Failure("the map has more than 1,024 entries");
+pub(super) const TOO_MANY: Failure = Failure("there would be more than 1,024 entries");
 
 /// The most entries that become attributes at once, because setting these one by one takes time that grows with the
 /// square of their number. As many as a line of JSON may have keys.
 pub(super) const ENTRIES_MAX: usize = 1024;
+
+/// The most bytes of a value that a statement on a record gives to what other records have too. Each of them writes
+/// its own copy, and may make it larger than the one before did.
+const SHARED_MAX: usize = 4096;
+const TOO_LARGE: Failure = Failure("a value that records share would have more than 4,096 bytes");
 
 /// A place that can be changed, in any record.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     root: Root,
     keys: Vec<Key>,
+    /// Whether other records have it too, so that each of them may make it larger.
+    is_shared: bool,
     /// The same place, to be read.
     path: Expression,
 }
@@ -42,7 +49,7 @@ enum Root {
 
 impl Place {
     /// The place that a path names.
-    pub(super) fn new(argument: &Expression, at: usize) -> Result<Self, Fault> {
+    pub(super) fn new(argument: &Expression, at: usize, context: ConditionContext) -> Result<Self, Fault> {
         let Expression::Path { field, keys } = argument else {
             return Err(Fault::new(at, "expected what to change, such as `attributes[\"key\"]` or `body`"));
         };
@@ -60,14 +67,21 @@ impl Place {
             (Root::Attributes(_) | Root::Cache, Some(Key::Index(_))) => {
                 format!("the keys of `{}` are texts; write them in quotes", field.name)
             }
-            _ => return Ok(Self { root, keys: keys.clone(), path: argument.clone() }),
+            (Root::Attributes(of), Some(_)) if of < context && keys.len() > 1 => within_shared(argument),
+            _ => {
+                let (keys, path) = (keys.clone(), argument.clone());
+                return Ok(Self { root, keys, is_shared: field.of < context, path });
+            }
         };
         Err(Fault::new(at, message))
     }
 
     /// The same for an editor that changes maps.
-    pub(super) fn map(argument: &Expression, at: usize) -> Result<Self, Fault> {
-        let place = Self::new(argument, at)?;
+    pub(super) fn map(argument: &Expression, at: usize, context: ConditionContext) -> Result<Self, Fault> {
+        let place = Self::new(argument, at, context)?;
+        if place.is_shared && !place.keys.is_empty() {
+            return Err(Fault::new(at, within_shared(argument)));
+        }
         if matches!(place.root, Root::Field(_)) {
             return Err(Fault::new(
                 at,
@@ -95,6 +109,9 @@ impl Place {
 
     pub(super) fn set(&self, hand: &mut Hand<'_>, value: &Term<'_>) -> Result<(), Failure> {
         self.check_depth(value)?;
+        if self.is_shared && value.bytes_len() > SHARED_MAX {
+            return Err(TOO_LARGE);
+        }
         match (self.root, self.keys.as_slice()) {
             (Root::Field(setter), _) => setter.set(hand, value),
             (Root::Body, []) => {
@@ -111,7 +128,7 @@ impl Place {
                 let AnyValue::Map(new) = value.to_any_value() else { return Err(NOT_A_MAP) };
                 self.edit_entries(hand, |entries| {
                     *entries = new;
-                    true
+                    Ok(true)
                 })
             }
             _ => self.edit(hand, |slot| {
@@ -153,7 +170,7 @@ impl Place {
         self.edit_entries(hand, |entries| {
             let before = entries.len();
             entries.retain(|(key, _)| keep(key));
-            entries.len() < before
+            Ok(entries.len() < before)
         })
     }
 
@@ -174,7 +191,7 @@ impl Place {
                         is_changed = true;
                     }
                 }
-                is_changed
+                Ok(is_changed)
             });
         };
         let attributes = Attributes::new(hand.part, hand.part.attributes_of(holder));
@@ -191,14 +208,14 @@ impl Place {
     pub(super) fn edit_entries(
         &self,
         hand: &mut Hand<'_>,
-        change: impl FnOnce(&mut Vec<(String, AnyValue)>) -> bool,
+        change: impl FnOnce(&mut Vec<(String, AnyValue)>) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         self.edit(hand, |value| {
             if *value == AnyValue::Empty {
                 *value = AnyValue::Map(Vec::new());
             }
             let AnyValue::Map(entries) = value else { return Err(NOT_A_MAP) };
-            Ok(change(entries))
+            change(entries)
         })
     }
 
@@ -298,6 +315,12 @@ fn is_within(value: Value<'_>, levels: usize) -> bool {
         Value::Map(entries) => entries.iter().all(|(_, value)| is_within(value, inner)),
         _ => true,
     }
+}
+
+fn within_shared(argument: &Expression) -> String {
+    format!(
+        "`{argument}` is within a value that records share; only statements without other paths change it"
+    )
 }
 
 fn read_only(field: &Field) -> String {
