@@ -3,9 +3,9 @@
 //! This crate refuses to know queues, retries and timeouts: the engine's delivery does all of that around an exporter.
 //! Each component is one file; read `stdout.rs` first, it is a whole exporter without a network. What several of them
 //! need: `flat_json.rs` (a record as a JSON line), `otlp_json.rs` (a batch as a JSON request), `terminal.rs` (text that
-//! is safe to show), `client.rs` (TLS, compression, the answers of servers, OTLP over gRPC), `check.rs` (what an examination of a
-//! server comes to). Beside the list, components that reach servers offer such an examination, and `clickhouse`, for
-//! benchmarks, its encoder.
+//! is safe to show), `client.rs` (TLS, compression, the answers of servers, OTLP over gRPC), `check.rs` (what an
+//! examination of a server comes to). Beside the list, components that reach servers offer such an examination, and
+//! `clickhouse`, for benchmarks, its encoder.
 
 pub mod check;
 mod client;
