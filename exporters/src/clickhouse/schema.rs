@@ -10,7 +10,7 @@
 use reqwest::Url;
 
 use super::server::failure;
-use super::tables::{Creation, Naming, Table};
+use super::tables::{Creation, Naming, Table, literal, literals};
 use super::verdict::Failure;
 use super::versions::{Recorded, SCHEMA_VERSIONS};
 
@@ -83,14 +83,21 @@ impl Schema<'_> {
         Ok(Found { existing, recorded: rows.map_err(self.sort())?.into_iter().map(recorded).collect() })
     }
 
+    /// Which of these tables and views there are.
     async fn existing(&self, names: &[&str]) -> Result<Vec<String>, Failure> {
-        self.session.query_raw(&self.naming.existing(names)).fetch_all().await.map_err(self.sort())
+        let query = format!(
+            "SELECT name FROM system.tables WHERE database = {} AND name IN ({})",
+            literal(&self.naming.database),
+            literals(names)
+        );
+        self.session.query_raw(&query).fetch_all().await.map_err(self.sort())
     }
 
+    /// Creates what is not there, writes it down, and adds what was added since.
     async fn carry_out(&self, table: Table, creations: &[Creation], found: &Found) -> Result<(), Failure> {
-        let is_everywhere = creations.iter().all(|creation| found.exists(&creation.name));
+        let is_complete = creations.iter().all(|creation| found.exists(&creation.name));
         // One server does not know what there is on the others of a cluster.
-        if !is_everywhere || !self.naming.cluster.is_empty() {
+        if !is_complete || !self.naming.cluster.is_empty() {
             self.create_database().await?;
             self.execute(&self.naming.create_versions()).await?;
             for creation in creations {
@@ -111,7 +118,8 @@ impl Schema<'_> {
     /// Creates the database if it is not there. Who may create tables in it need not have the right to create it.
     async fn create_database(&self) -> Result<(), Failure> {
         let Some(statement) = self.naming.create_database() else { return Ok(()) };
-        let query = self.naming.existing_database();
+        let database = literal(&self.naming.database);
+        let query = format!("SELECT name FROM system.databases WHERE name = {database}");
         let there: Vec<String> = self.session.query_raw(&query).fetch_all().await.map_err(self.sort())?;
         if there.is_empty() || !self.naming.cluster.is_empty() {
             self.execute(&statement).await?;
@@ -131,10 +139,9 @@ impl Schema<'_> {
         }
         if self.existing(&[name]).await?.is_empty() {
             // ClickHouse creates no table in the place of a detached one and calls it a success.
-            let attach = self.naming.attach(name);
+            let name = self.naming.qualified(name);
             return Err(Failure::person(format!(
-                "table {} is not there and cannot be created; if somebody has detached it, run {attach}",
-                self.naming.qualified(name)
+                "table {name} is not there and cannot be created; if somebody has detached it, run ATTACH TABLE {name}"
             )));
         }
         self.execute(&self.naming.record(name, 1)).await

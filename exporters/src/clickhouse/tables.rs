@@ -292,6 +292,11 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
+/// Texts between quotation marks, with commas.
+pub(super) fn literals(texts: &[&str]) -> String {
+    texts.iter().map(|text| literal(text)).collect::<Vec<_>>().join(", ")
+}
+
 fn indented(lines: &str) -> String {
     lines.trim_end().replace('\n', "\n    ")
 }

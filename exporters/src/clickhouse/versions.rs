@@ -3,7 +3,7 @@
 //! The statements in `sql/` are version 1. What a table gets later stands in [`MIGRATIONS`] and nowhere else: a new table
 //! is created as version 1 and brought up to date at once, by the same statements as one that is years old.
 
-use super::tables::{Naming, Table, literal, quoted};
+use super::tables::{Naming, Table, literal, literals};
 
 /// The table in which versions are written down, in the database of the others.
 pub(super) const SCHEMA_VERSIONS: &str = "watershed_schema_versions";
@@ -94,12 +94,11 @@ impl Naming {
 
     /// The question for the versions of these tables; a row is a [`Recorded`].
     pub(super) fn versions_of(&self, names: &[&str]) -> String {
-        let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
         format!(
             "SELECT `table`, max(version), toString(argMax(applied_by, version)) FROM {} WHERE `table` IN ({}) \
              GROUP BY `table`",
             self.versions_table(),
-            names.join(", ")
+            literals(names)
         )
     }
 
@@ -114,26 +113,6 @@ impl Naming {
         let added: Vec<String> =
             migration.columns.iter().map(|column| format!("ADD COLUMN IF NOT EXISTS {column}")).collect();
         format!("ALTER TABLE {}{} {}", self.quoted(migration.table), self.on_cluster(), added.join(", "))
-    }
-
-    /// The question which of these tables and views there are.
-    pub(super) fn existing(&self, names: &[&str]) -> String {
-        let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
-        format!(
-            "SELECT name FROM system.tables WHERE database = {} AND name IN ({})",
-            literal(&self.database),
-            names.join(", ")
-        )
-    }
-
-    /// The question whether there is the database; its answer has a row if there is.
-    pub(super) fn existing_database(&self) -> String {
-        format!("SELECT name FROM system.databases WHERE name = {}", literal(&self.database))
-    }
-
-    /// The statement that brings back a table that somebody has detached.
-    pub(super) fn attach(&self, name: &str) -> String {
-        format!("ATTACH TABLE {}.{}", quoted(&self.database), quoted(name))
     }
 }
 
