@@ -262,7 +262,7 @@ fn the_graph_is_a_mermaid_flow_chart() {
 #[test]
 fn components_are_listed_and_have_a_page_each() {
     let list = watershed(&["components"]).stdout;
-    assert!(list.contains("receivers:\n  - name: otlp\n"), "{list}");
+    assert!(list.contains("receivers:\n  - name: file\n") && list.contains("  - name: otlp\n"), "{list}");
     let page = watershed(&["components", "otlphttp"]).stdout;
     assert!(page.starts_with("### otlp_http (exporter)\n\nAlso called `otlphttp`.\n"), "{page}");
     assert!(page.contains("- `sending_queue.queue_size`: "), "{page}");

@@ -1,5 +1,5 @@
 //! The deployments in `examples/` at work: an agent in front of a gateway in front of a real ClickHouse, a gateway in
-//! front of a Loki that the test plays, and one that samples traces.
+//! front of a Loki that the test plays, and some that sample traces, behind a balancer too.
 #![cfg(test)]
 
 mod support {
@@ -216,6 +216,25 @@ fn far_end() -> (SocketAddr, mpsc::Receiver<(String, Vec<u8>)>) {
     (address, received)
 }
 
+/// Settings of the sampling gateway under which nothing is decided before its root span is there.
+const SAMPLING: [&str; 4] = [
+    "extensions.health_check.endpoint=127.0.0.1:0",
+    "exporters.otlp_http.compression=none",
+    "processors.tail_sampling.decision_wait=1h",
+    "processors.tail_sampling.decision_wait_after_root_received=100ms",
+];
+
+const CHILD: &str = r#""parentSpanId": "eee19b7ec3c1b175""#;
+const FAILED: &str = r#""status": {"code": 2}"#;
+
+/// A request with one span.
+fn span(trace: &str, name: &str, more: &str) -> String {
+    format!(
+        r#"{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{{"traceId": "{trace}", "spanId": "eee19b7ec3c1b174",
+        "name": "{name}", "startTimeUnixNano": "1000", "endTimeUnixNano": "2000", {more}}}]}}]}}]}}"#
+    )
+}
+
 #[test]
 fn the_sampling_gateway_decides_on_whole_traces_although_it_is_restarted_between_their_halves() {
     let (address, received) = far_end();
@@ -223,23 +242,9 @@ fn the_sampling_gateway_decides_on_whole_traces_although_it_is_restarted_between
         (format!("http://{address}"), tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
     let variables =
         [("BACKEND_ENDPOINT", endpoint.as_str()), ("GATEWAY_DIRECTORY", storage.path().to_str().unwrap())];
-    let settings = [
-        "extensions.health_check.endpoint=127.0.0.1:0",
-        "exporters.otlp_http.compression=none",
-        // Nothing is decided before its root span is there.
-        "processors.tail_sampling.decision_wait=1h",
-        "processors.tail_sampling.decision_wait_after_root_received=100ms",
-    ];
-    let start = || start("restart", "tail-sampling.yaml", &settings, &variables);
+    let start = || start("restart", "tail-sampling.yaml", &SAMPLING, &variables);
     let (failed, fine) = ("5b8efff798038103d269b633813fc60c", "00000000000000000000000000000002");
-    let span = |trace: &str, name: &str, more: &str| {
-        let body = format!(
-            r#"{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{{"traceId": "{trace}", "spanId": "eee19b7ec3c1b174",
-            "name": "{name}", "startTimeUnixNano": "1000", "endTimeUnixNano": "2000", {more}}}]}}]}}]}}"#
-        );
-        ("/v1/traces", body)
-    };
-    let child = r#""parentSpanId": "eee19b7ec3c1b175""#;
+    let span = |trace: &str, name: &str, more: &str| ("/v1/traces", span(trace, name, more));
     let log =
         format!(r#"{{"resourceLogs": [{{"scopeLogs": [{{"logRecords": [{{"traceId": "{failed}"}}]}}]}}]}}"#);
     let send = |gateway: &Running, (path, body): (&str, String)| {
@@ -248,14 +253,14 @@ fn the_sampling_gateway_decides_on_whole_traces_although_it_is_restarted_between
     };
 
     let gateway = start();
-    send(&gateway, span(failed, "child", child));
-    send(&gateway, span(fine, "child", child));
+    send(&gateway, span(failed, "child", CHILD));
+    send(&gateway, span(fine, "child", CHILD));
     send(&gateway, ("/v1/logs", log));
     stop(gateway);
     assert!(received.try_recv().is_err(), "a stop decides nothing");
 
     let gateway = start();
-    send(&gateway, span(failed, "root", r#""status": {"code": 2}"#));
+    send(&gateway, span(failed, "root", FAILED));
     let (mut names, mut records) = (Vec::new(), 0);
     while names.len() < 2 || records < 1 {
         let (first, body) = received.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -275,6 +280,56 @@ fn the_sampling_gateway_decides_on_whole_traces_although_it_is_restarted_between
     send(&gateway, span(fine, "root", r#""status": {"code": 1}"#));
     stop(gateway);
     assert!(received.try_recv().is_err(), "the other trace is dropped, or waits for its decision");
+}
+
+#[test]
+fn behind_the_balancer_each_trace_is_whole_at_one_of_the_sampling_gateways() {
+    let directory = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let far_ends = [far_end(), far_end()];
+    let storage = [directory(), directory(), directory()];
+    let gateways: Vec<Running> = far_ends
+        .iter()
+        .zip(&storage)
+        .enumerate()
+        .map(|(number, ((address, _), storage))| {
+            let endpoint = format!("http://{address}");
+            let variables = [
+                ("BACKEND_ENDPOINT", endpoint.as_str()),
+                ("GATEWAY_DIRECTORY", storage.path().to_str().unwrap()),
+            ];
+            start(&format!("balancing_{number}"), "tail-sampling.yaml", &SAMPLING, &variables)
+        })
+        .collect();
+    let addresses: Vec<String> =
+        gateways.iter().map(|gateway| gateway.address("protocol", "grpc").to_string()).collect();
+    let list = format!("[{}]", addresses.join(", "));
+    let variables =
+        [("GATEWAYS", list.as_str()), ("BALANCER_DIRECTORY", storage[2].path().to_str().unwrap())];
+    let balancer = start("balancing", "load-balancing.yaml", &[], &variables);
+    let traces: Vec<String> =
+        (1..=32_u128).map(|number| format!("{:032x}", number.wrapping_mul(u128::MAX / 33))).collect();
+    for (name, more) in [("child", CHILD), ("root", FAILED)] {
+        for trace in &traces {
+            let (status, answer) = post(&balancer, "/v1/traces", &span(trace, name, more));
+            assert_eq!(status, 200, "{answer}");
+        }
+    }
+    stop(balancer);
+
+    // A child without its root would wait for an hour.
+    let (mut spans, mut whole) = ([0; 2], 0);
+    while whole < traces.len() {
+        for ((_, received), spans) in far_ends.iter().zip(&mut spans) {
+            while let Ok((_, body)) = received.recv_timeout(Duration::from_millis(100)) {
+                let request = ExportTraceServiceRequest::decode(&*body).unwrap();
+                let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+                *spans += scopes.map(|scope| scope.spans.len()).sum::<usize>();
+            }
+        }
+        whole = spans.iter().sum::<usize>() / 2;
+    }
+    gateways.into_iter().for_each(|gateway| drop(stop(gateway)));
+    assert!(spans.iter().all(|spans| *spans > 0 && spans % 2 == 0), "{spans:?}");
 }
 
 #[test]

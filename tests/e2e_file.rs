@@ -78,8 +78,11 @@ fn write(root: &Path, stop: &AtomicBool) -> usize {
 fn arrived(root: &Path) -> BTreeMap<usize, usize> {
     let mut counts = BTreeMap::new();
     for text in BufReader::new(File::open(root.join("out.json")).unwrap()).lines() {
-        // A process that is killed may leave a piece of a line behind, about which nobody was told that it is written.
-        let Ok(request) = serde_json::from_str::<serde_json::Value>(&text.unwrap()) else { continue };
+        // A process that is killed may leave a piece of a record behind, about which nobody was told that it is written;
+        // the next record then follows on the same line.
+        let text = text.unwrap();
+        let whole = text.rfind(r#"{"resourceLogs""#).map_or("", |start| &text[start..]);
+        let Ok(request) = serde_json::from_str::<serde_json::Value>(whole) else { continue };
         let scopes = request["resourceLogs"].as_array().unwrap().iter().flat_map(|resource| {
             resource["scopeLogs"]
                 .as_array()

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod support {
+    pub(crate) mod installed;
     pub(crate) mod program;
     pub(crate) mod running;
 }
@@ -13,45 +14,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use support::installed::{installed, npm, run};
 use support::program::config_file;
 use support::running::Running;
 
 const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk");
 
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} ended with {}:\n{said}", output.status);
-}
-
-/// A folder below `target/` that is made once by `install`, for the content of the file that names the versions.
-fn installed(name: &str, versions: &str, install: impl FnOnce(&Path)) -> PathBuf {
-    let wanted = std::fs::read_to_string(Path::new(SDK).join(versions)).unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let done = folder.join("installed");
-    if std::fs::read_to_string(&done).ok().as_ref() != Some(&wanted) {
-        drop(std::fs::remove_dir_all(&folder));
-        std::fs::create_dir_all(&folder).unwrap();
-        install(&folder);
-        std::fs::write(done, wanted).unwrap();
-    }
-    folder
-}
-
 fn python() -> PathBuf {
-    let folder = installed("python-sdk", "requirements.txt", |folder| {
+    let requirements = Path::new(SDK).join("requirements.txt");
+    let folder = installed("python-sdk", &requirements, |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder));
-        let requirements = Path::new(SDK).join("requirements.txt");
-        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(requirements));
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(&requirements));
     });
     folder.join("bin/python")
 }
 
 fn node_modules() -> PathBuf {
-    let folder = installed("javascript-sdk", "package.json", |folder| {
-        std::fs::copy(Path::new(SDK).join("package.json"), folder.join("package.json")).unwrap();
-        run(Command::new("npm").args(["install", "--no-audit", "--no-fund"]).current_dir(folder));
-    });
+    let folder = npm("javascript-sdk", &Path::new(SDK).join("package.json"), |_| {});
     folder.join("node_modules")
 }
 

@@ -255,7 +255,11 @@ fn every_metric_that_is_asked_for_is_exposed() {
         let (name, _) = pair.split_once("=\"")?;
         Some(name)
     }));
-    for (name, query) in queries("prometheus") {
+    let alerts = read_to_string(folder().join("alerts.yaml")).unwrap();
+    let alerts = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let alerts = alerts.map(|query| ("alerts.yaml".to_owned(), query.to_owned()));
+    for (name, query) in queries("prometheus").into_iter().chain(alerts) {
+        check_balanced(&name, &query);
         for metric in words(&query).filter(|word| word.starts_with("otelcol_")) {
             assert!(exposed.contains(metric), "{name}: {metric} is not among {exposed:#?}");
         }

@@ -1,10 +1,11 @@
 //! What exporters over HTTP share: the client with its TLS, compression of bodies, and how answers are read.
 //!
 //! Read `client/answer.rs` for what an answer means to the engine, `client/status.rs` for the messages in it,
-//! `client/tls.rs` for certificates, `client/compression.rs` for bodies.
+//! `client/tls.rs` for certificates, `client/compression.rs` for bodies, `client/grpc.rs` for OTLP over gRPC.
 
 mod answer;
 mod compression;
+pub(crate) mod grpc;
 mod status;
 mod tls;
 

@@ -3,7 +3,7 @@
 //! This crate refuses to know queues, retries and timeouts: the engine's delivery does all of that around an exporter.
 //! Each component is one file; read `stdout.rs` first, it is a whole exporter without a network. What several of them
 //! need: `flat_json.rs` (a record as a JSON line), `otlp_json.rs` (a batch as a JSON request), `terminal.rs` (text that
-//! is safe to show), `client.rs` (TLS, compression and the answers of servers), `check.rs` (what an examination of a
+//! is safe to show), `client.rs` (TLS, compression, the answers of servers, OTLP over gRPC), `check.rs` (what an examination of a
 //! server comes to). Beside the list, components that reach servers offer such an examination, and `clickhouse`, for
 //! benchmarks, its encoder.
 
@@ -18,6 +18,7 @@ mod testing;
 pub mod clickhouse;
 mod debug;
 mod file;
+mod load_balancing;
 pub mod loki;
 mod nop;
 pub mod otlp_grpc;
@@ -30,6 +31,7 @@ use watershed_pipeline::{ExporterFactory, exporter};
 pub static ALL: &[ExporterFactory] = &[
     exporter::<otlp_grpc::Config>(),
     exporter::<otlp_http::Config>(),
+    exporter::<load_balancing::Config>(),
     exporter::<clickhouse::Config>(),
     exporter::<loki::Config>(),
     exporter::<stdout::Config>(),

@@ -19,86 +19,19 @@
 //! `ABORTED`, `OUT_OF_RANGE`, `UNAVAILABLE` and `DATA_LOSS` are tried again, not before the server's `RetryInfo`;
 //! `RESOURCE_EXHAUSTED` only with one; a message that is too large halves the batch; anything else is never sent again.
 
-mod answer;
-mod frame;
-
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Method;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
-use http_body_util::{BodyExt as _, Limited};
-use reqwest::{Request, Url};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use watershed_config::{BuildError, ByteSize, ConfigErrors, Period, Secret, Section, ServerUrl};
-use watershed_pipeline::{
-    AuthSettings, Batch, Context, ExportError, Exporter, ExporterConfig, Extensions, Reach, Signal,
-};
+use reqwest::Url;
+use watershed_config::{BuildError, ConfigErrors, Section, ServerUrl};
+use watershed_pipeline::{Batch, Context, ExportError, Exporter, ExporterConfig, Extensions, Reach, Signal};
 
-use self::answer::Outcome;
-use self::frame::Frame;
 use crate::check::{self, Report};
-use crate::client::{
-    self, Client, Compression, CompressionParameters, Compressor, Credentials, Options, Tls, Version,
-};
+use crate::client::grpc;
 
-/// Settings of the exporter.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The server: `host:port`, `http://host:port` or `https://host:port`. Required.
-    endpoint: ServerUrl,
-    /// Metadata that is sent along, such as `authorization`. Default none.
-    #[serde(default)]
-    headers: BTreeMap<String, Secret>,
-    /// Who we are to the server: names an extension such as `bearertokenauth` or `basicauth`. Default none.
-    auth: Option<AuthSettings>,
-    /// How messages are made smaller: `gzip`, `zstd`, `deflate` or `none`. Default `gzip`.
-    #[serde(default)]
-    compression: Compression,
-    /// How hard the compression tries.
-    #[serde(default)]
-    compression_params: CompressionParameters,
-    /// Certificates and keys, and whether TLS is spoken at all.
-    #[serde(default)]
-    tls: Tls,
-    /// Signs of life, which find a connection that died in silence.
-    #[serde(default)]
-    keepalive: KeepAlive,
-    /// Accepted for files of the Collector; one connection is used whatever it says.
-    #[serde(default, rename = "balancer_name")]
-    _balancer_name: Option<String>,
-    /// Accepted for files of the Collector; an attempt always waits for the connection until `timeout`.
-    #[serde(default, rename = "wait_for_ready")]
-    _wait_for_ready: bool,
-    /// Accepted for files of the Collector; has no effect here.
-    #[serde(default, rename = "read_buffer_size")]
-    _read_buffer_size: Option<ByteSize>,
-    /// Accepted for files of the Collector; has no effect here.
-    #[serde(default, rename = "write_buffer_size")]
-    _write_buffer_size: Option<ByteSize>,
-}
-
-/// Signs of life of a connection.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct KeepAlive {
-    /// After which silence the server is asked for one. Default `10s`; 0 means never.
-    time: Period,
-    /// How long it may take. Default `10s`.
-    timeout: Period,
-    /// Whether a connection without requests is asked too. Default `false`; servers may take offence.
-    permit_without_stream: bool,
-}
-
-impl Default for KeepAlive {
-    fn default() -> Self {
-        Self { time: Period::seconds(10), timeout: Period::seconds(10), permit_without_stream: false }
-    }
-}
+/// Settings of the exporter. The engine takes `timeout` out beforehand: here it bounds an attempt anyway.
+pub(crate) type Config = grpc::Settings<ServerUrl>;
 
 /// Sends an empty request for each of these signals, given the section of an exporter and the extensions that it may
 /// name.
@@ -129,76 +62,26 @@ impl ExporterConfig for Config {
         }
         let base = Url::parse(&self.endpoint.with_scheme(self.tls.is_on()))
             .map_err(|error| BuildError::at("endpoint", format!("is no address: {error}")))?;
-        let keepalive = self.keepalive;
-        let options = Options {
-            tls: self.tls.clone(),
-            is_secure: base.scheme() == "https",
-            version: Version::Two,
-            proxy: None,
-            idle_connections_max: usize::MAX,
-            idle_timeout: None,
-            ping: (!keepalive.time.is_zero())
-                .then(|| (keepalive.time.duration(), keepalive.timeout.duration())),
-            pings_idle: keepalive.permit_without_stream,
-        };
-        let client = Client::new(options, Credentials::new(self.auth.as_ref(), cx)?)?;
-        let headers = client::headers(&self.headers)?;
-        let compressor = Compressor::new(self.compression, self.compression_params)?;
-        Ok(OtlpGrpc { client, base, headers, compressor })
+        let sender = self.sender(base.scheme() == "https", cx)?;
+        Ok(OtlpGrpc { sender, base })
     }
 }
 
 /// Sends batches as OTLP over gRPC.
 pub(crate) struct OtlpGrpc {
-    client: Client,
+    sender: grpc::Sender,
     base: Url,
-    headers: HeaderMap,
-    compressor: Compressor,
 }
 
 #[async_trait]
 impl Exporter for OtlpGrpc {
     async fn export(&self, batch: &Batch) -> Result<(), ExportError> {
-        let response: http::Response<reqwest::Body> = self.client.send(self.request(batch)?).await?.into();
-        let (head, body) = response.into_parts();
-        // An error that comes before any message stands in the headers, and then there is nothing more to read.
-        if head.headers.contains_key(answer::GRPC_STATUS) || !head.status.is_success() {
-            return Outcome { code: head.status, fields: &head.headers }.result(batch, &[]);
-        }
-        let collected = Limited::new(body, client::BODY_SIZE_MAX).collect().await.map_err(|error| {
-            let reason = format!("the server's answer broke off: {}", client::chain(&*error));
-            ExportError::Retry { reason, after: None }
-        })?;
-        let trailers = collected.trailers().cloned().unwrap_or_default();
-        Outcome { code: head.status, fields: &trailers }.result(batch, &collected.to_bytes())
+        self.sender.send(&self.base, batch).await
     }
 
     async fn flush(&self) -> Result<(), ExportError> {
-        self.client.refresh();
+        self.sender.refresh();
         Ok(())
-    }
-}
-
-impl OtlpGrpc {
-    fn request(&self, batch: &Batch) -> Result<Request, ExportError> {
-        let mut url = self.base.clone();
-        url.set_path(match batch.signal() {
-            Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-            Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-        });
-        let mut request = Request::new(Method::POST, url);
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        if let Some(encoding) = self.compressor.encoding() {
-            headers.insert(HeaderName::from_static("grpc-encoding"), HeaderValue::from_static(encoding));
-        }
-        headers.extend(self.headers.clone());
-        let frame = Frame::new(&self.compressor, batch.to_otlp())
-            .map_err(|reason| ExportError::Reject { count: batch.len(), reason })?;
-        *request.body_mut() = Some(reqwest::Body::wrap(frame));
-        Ok(request)
     }
 }
 
@@ -217,10 +100,6 @@ mod tests {
         let section = Section::from_text("otlp_grpc", yaml).unwrap();
         let config: Config = section.read().map_err(|errors| errors.to_string())?;
         ExporterConfig::build(&config, &testing::context("otlp_grpc")).map_err(|error| error.to_string())
-    }
-
-    fn success() -> Reply {
-        Reply::ok(vec![0; 5]).with("content-type", "application/grpc").with_trailer("grpc-status", "0")
     }
 
     #[track_caller]
@@ -247,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn every_compression_arrives() {
         for compression in ["gzip", "zstd", "deflate", "none"] {
-            let mut server = testing::server(success()).await;
+            let mut server = testing::server(Reply::grpc("0")).await;
             let yaml = format!(
                 "{{endpoint: '{}', compression: {compression}, headers: {{x-key: secret}}}}",
                 server.url()
@@ -270,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn spans_go_to_the_service_for_traces() {
-        let mut server = testing::server(success()).await;
+        let mut server = testing::server(Reply::grpc("0")).await;
         let exporter = build(&format!("{{endpoint: '{}', compression: none}}", server.url())).unwrap();
         let batch = Batch::builder(Signal::Traces).record(|span| span.set_span_name("a")).build();
         exporter.export(&batch).await.unwrap();
@@ -319,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn tls_is_spoken_with_a_server_of_ones_own_authority() {
-        let (mut server, certificate) = testing::tls_server(success()).await;
+        let (mut server, certificate) = testing::tls_server(Reply::grpc("0")).await;
         let indented = certificate.replace('\n', "\n      ");
         let yaml = format!("endpoint: {}\ntls:\n  ca_pem: |\n      {indented}\n", server.url());
         build(&yaml).unwrap().export(&testing::logs(1)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -46,6 +46,11 @@ impl Reply {
 
     pub(crate) fn code(code: u16, body: impl Into<Bytes>) -> Self {
         Self { code, headers: HeaderMap::new(), body: body.into(), trailers: HeaderMap::new() }
+    }
+
+    /// A gRPC call that ended with this status, after an empty message.
+    pub(crate) fn grpc(status: &'static str) -> Self {
+        Self::ok(vec![0; 5]).with("content-type", "application/grpc").with_trailer("grpc-status", status)
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
@@ -108,12 +113,23 @@ impl Received {
 /// A server on loopback, for HTTP/1.1 and HTTP/2.
 pub(crate) struct Server {
     url: String,
+    reply: Arc<Mutex<Reply>>,
     requests: mpsc::Receiver<Received>,
 }
 
 impl Server {
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Answers the requests to come in another way.
+    pub(crate) fn answer(&self, reply: Reply) {
+        *self.reply.lock().unwrap() = reply;
+    }
+
+    /// A request that has arrived, if there is another.
+    pub(crate) fn arrived(&mut self) -> Option<Received> {
+        self.requests.try_recv().ok()
     }
 
     /// The next request.
@@ -149,11 +165,13 @@ async fn serve(reply: Reply, tls: Option<tokio_rustls::TlsAcceptor>) -> Server {
     let url =
         if tls.is_some() { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
     let (tx, requests) = mpsc::channel(100);
+    let reply = Arc::new(Mutex::new(reply));
+    let answers = Arc::clone(&reply);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (tx, reply, tls) = (tx.clone(), reply.clone(), tls.clone());
+            let (tx, reply, tls) = (tx.clone(), Arc::clone(&answers), tls.clone());
             tokio::spawn(async move {
-                let service = service_fn(|request| answer(request, reply.clone(), tx.clone()));
+                let service = service_fn(|request| answer(request, Arc::clone(&reply), tx.clone()));
                 let server = auto::Builder::new(TokioExecutor::new());
                 match tls {
                     None => drop(server.serve_connection(TokioIo::new(stream), service).await),
@@ -166,18 +184,19 @@ async fn serve(reply: Reply, tls: Option<tokio_rustls::TlsAcceptor>) -> Server {
             });
         }
     });
-    Server { url, requests }
+    Server { url, reply, requests }
 }
 
 async fn answer(
     request: Request<Incoming>,
-    reply: Reply,
+    reply: Arc<Mutex<Reply>>,
     tx: mpsc::Sender<Received>,
 ) -> Result<Response<Frames>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let received = Received { path: head.uri.path().to_owned(), headers: head.headers, body };
     tx.send(received).await.unwrap();
+    let reply = reply.lock().unwrap().clone();
     Ok(reply.response())
 }
 

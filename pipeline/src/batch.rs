@@ -29,11 +29,13 @@ mod value;
 mod value_text;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use attributes::Attributes;
 pub(crate) use attributes::{Attr, AttrRange, KeyId};
 pub(crate) use buffer::{Buffer, Text, is_utf8};
 pub use builder::BatchBuilder;
+pub(crate) use edit::retain;
 pub use edit::{AttributesMut, RecordMut, RecordsMut};
 pub use literal::Literal;
 pub use log::LogRecord;
@@ -47,8 +49,8 @@ pub use record::{Record, Resource, Scope};
 pub(crate) use rows::{EventRow, LinkRow, LogRow, ResourceRow, Rows, ScopeRow, SpanRow, SpanRows};
 pub use span::{Span, SpanEvent, SpanLink};
 pub use sweep::{Edit, End, Sweep, TextPlace};
-pub(crate) use value::Stored;
 pub use value::{AnyValue, Array, IntoValue, Map, Slot, Value};
+pub(crate) use value::{Stored, store};
 
 use crate::budget::Reservation;
 use crate::component::Refusal;
@@ -98,6 +100,12 @@ impl std::fmt::Display for Signal {
     }
 }
 
+/// This moment, in nanoseconds since the Unix epoch.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Log records, spans or data points that travel together. Cheap to clone; copied on the first write.
 #[derive(Clone)]
 pub struct Batch {
@@ -107,13 +115,23 @@ pub struct Batch {
     metadata: Option<Arc<Metadata>>,
     id: u128,
     sent_before: bool,
+    /// When the oldest request came that it was made of, in nanoseconds since the Unix epoch; 0 if nobody knows.
+    received: u64,
 }
 
 impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(signal: Signal) -> Self {
-        Self { signal, parts: Vec::new(), receipts: Vec::new(), metadata: None, id: 0, sent_before: false }
+        Self {
+            signal,
+            parts: Vec::new(),
+            receipts: Vec::new(),
+            metadata: None,
+            id: 0,
+            sent_before: false,
+            received: 0,
+        }
     }
 
     /// Decodes an OTLP request message (`Export…ServiceRequest`) in protobuf.
@@ -150,7 +168,7 @@ impl Batch {
     pub(crate) fn from_part(part: Part) -> Self {
         let signal = part.signal();
         let parts = if part.len() == 0 { Vec::new() } else { vec![Arc::new(part)] };
-        Self { signal, parts, receipts: Vec::new(), metadata: None, id: 0, sent_before: false }
+        Self { parts, ..Self::new(signal) }
     }
 
     /// The batch as an OTLP request message in protobuf. What nobody changed is copied as it was received,
@@ -216,6 +234,23 @@ impl Batch {
         self.sent_before = true;
     }
 
+    /// When the oldest request came that it was made of, in nanoseconds since the Unix epoch; 0 for what nobody has
+    /// received, such as telemetry that a processor made.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(crate) fn set_received(&mut self, time: u64) {
+        self.received = time;
+    }
+
+    /// Sets the time of receipt unless there is one.
+    pub(crate) fn receive(&mut self) {
+        if self.received == 0 {
+            self.received = now();
+        }
+    }
+
     /// What the sender's connection said about itself, if the receiver was asked to keep it.
     #[must_use]
     pub fn metadata(&self) -> Option<&Arc<Metadata>> {
@@ -253,6 +288,11 @@ impl Batch {
     /// The data points; none for another signal.
     pub fn points(&self) -> impl Iterator<Item = DataPoint<'_>> {
         self.records().filter_map(Record::point)
+    }
+
+    /// The parts, to be changed; one that is shared is to be copied first.
+    pub(crate) fn parts_mut(&mut self) -> &mut [Arc<Part>] {
+        &mut self.parts
     }
 
     /// The records, to be changed, one in hand at a time.

@@ -36,15 +36,26 @@
 //!
 //! **Functions**: `IsMatch(value, "regular expression")`, `HasPrefix`, `HasSuffix`, `ContainsValue(list, value)`,
 //! `IsString`, `IsInt`, `IsDouble`, `IsBool`, `IsMap`, `IsList`, `IsRootSpan()`, `Len`, `ToLowerCase`, `ToUpperCase`,
-//! `Int`, `Double`, `String`, `TraceID(0x…)`, `SpanID(0x…)`; and for conditions on metrics
-//! `HasAttrKeyOnDatapoint("key")` and `HasAttrOnDatapoint("key", "value")`.
+//! `Int`, `Double`, `String`, `Bool`, `TraceID(0x…)`, `SpanID(0x…)`; and for conditions on metrics
+//! `HasAttrKeyOnDatapoint("key")` and `HasAttrOnDatapoint("key", "value")`. These make new values, which can be looked
+//! into as well (`ParseJSON(body)["user"]`): `ParseJSON(text)`, `ParseKeyValue(text, "=", " ")`,
+//! `ExtractPatterns(text, "(?P<name>…)")`, `Concat([…], "-")`, `Split(text, ",")`, `Substring(text, start, length)` in
+//! bytes, without splitting a character, `Trim(text, " ")`, `SHA256(text)`, `Hex(value)`. A list is written `[1, "b"]`.
 //!
 //! Differences from OTTL: nothing fails while a condition is evaluated; a mistake that could is one of the text, and
-//! found when it is parsed. `value_int` of a point that holds another kind of number is `nil`, not zero.
+//! found when it is parsed. What a function can't compute, such as `ParseJSON` of no JSON, is `nil` in conditions.
+//! `value_int` of a point that holds another kind of number is `nil`, not zero.
 //!
 //! A condition is prepared once: expressions are compiled, names resolved. Evaluating it allocates nothing, except
-//! where a value has to be written as text that is not (`String(1.5)`, a changed letter in `ToLowerCase`).
+//! where a value has to be made that is not there (`String(1.5)`, a changed letter in `ToLowerCase`, `ParseJSON`).
+//!
+//! [`Statement`]s change records in the same language; the processor `transform` says which there are.
+//!
+//! Read in this order: `lexer`, `parser`, `call`, `expression`, `field`, `function`, `term`, `evaluate`, `convert`;
+//! then `statement`.
 
+mod call;
+mod convert;
 mod error;
 mod evaluate;
 mod expression;
@@ -52,6 +63,7 @@ mod field;
 mod function;
 mod lexer;
 mod parser;
+mod statement;
 mod term;
 mod typed;
 
@@ -60,10 +72,12 @@ use crate::batch::{Record, Signal, SpanEvent};
 pub use error::ConditionError;
 use evaluate::Subject;
 use expression::Expression;
+pub use statement::{Failure, Statement, Statements};
 pub use typed::{DataPointCondition, LogCondition, MetricCondition, SpanCondition, SpanEventCondition};
 
-/// What a condition is on, and so what a field without a prefix belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a condition or a statement is on, and so what a field without a prefix belongs to. What belongs to something is
+/// greater than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionContext {
     /// A resource, of any signal.
     Resource,
@@ -104,6 +118,18 @@ impl ConditionContext {
     pub fn from_name(name: &str) -> Option<Self> {
         let name = if name == "instrumentation_scope" { "scope" } else { name };
         Self::ALL.into_iter().find(|context| context.name() == name)
+    }
+
+    /// The context that settings for a signal name.
+    ///
+    /// # Errors
+    /// Says which contexts the signal has.
+    pub fn for_signal(name: &str, signal: Signal) -> Result<Self, String> {
+        let known = Self::of_signal(signal);
+        Self::from_name(name).filter(|context| known.contains(context)).ok_or_else(|| {
+            let names: Vec<String> = known.iter().map(|context| format!("`{}`", context.name())).collect();
+            format!("unknown context `{name}` for {signal}; there is {}", names.join(", "))
+        })
     }
 
     /// The contexts that conditions on a signal may have.
@@ -166,14 +192,7 @@ impl Condition {
     /// # Errors
     /// As for [`Self::parse`].
     pub fn for_signal(text: &str, signal: Signal) -> Result<Self, ConditionError> {
-        let context = match signal {
-            Signal::Logs => ConditionContext::Log,
-            Signal::Traces if parser::has_prefix(text, "spanevent") => ConditionContext::SpanEvent,
-            Signal::Traces => ConditionContext::Span,
-            Signal::Metrics if parser::has_prefix(text, "datapoint") => ConditionContext::DataPoint,
-            Signal::Metrics => ConditionContext::Metric,
-        };
-        Self::parse(text, context)
+        Self::parse(text, parser::most_detailed(text, signal))
     }
 
     /// What the condition is on.
@@ -191,13 +210,13 @@ impl Condition {
                 .span()
                 .is_some_and(|span| span.events().any(|event| self.matches_event(record, event)));
         }
-        self.expression.holds(Subject { record, event: None })
+        self.expression.holds(Subject { record, event: None, cache: &[] })
     }
 
     /// Whether the condition is true of an event of a span, which is given as well.
     #[must_use]
     pub fn matches_event(&self, span: Record<'_>, event: SpanEvent<'_>) -> bool {
-        self.expression.holds(Subject { record: span, event: Some(event) })
+        self.expression.holds(Subject { record: span, event: Some(event), cache: &[] })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use watershed_config::ComponentId;
+use watershed_config::{ByteSize, ComponentId};
 
 use crate::budget::Budget;
 use crate::extension::Extensions;
 use crate::telemetry::{Counter, Gauge, Kind, Telemetry, Unit};
+use crate::watch::{Files, Watched};
 
 /// All that a component gets when it is built. There are no statics: whatever is shared comes through here.
 #[derive(Clone)]
@@ -28,6 +30,11 @@ impl Shared {
     /// Adds one thing; a second of the same type replaces the first.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: Arc<T>) {
         self.0.insert(TypeId::of::<T>(), value);
+    }
+
+    /// The thing of this type, if there is one.
+    pub(crate) fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.get(&TypeId::of::<T>()).cloned().and_then(|any| any.downcast().ok())
     }
 }
 
@@ -97,9 +104,26 @@ impl Context {
         self.shared().unwrap_or_default()
     }
 
+    /// Reads a file of at most `limit` bytes now, and again whenever it changes while the engine runs (within seconds).
+    ///
+    /// A change that can't be read or parsed leaves the value as it was, and counts into `file_failures`.
+    ///
+    /// # Errors
+    /// Says why the file can't be read now, or what `parse` says of it.
+    pub fn watch_file<T: Send + Sync + 'static>(
+        &self,
+        path: &Path,
+        limit: ByteSize,
+        parse: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<Watched<T>, String> {
+        let help = "Changes of files that could not be read or understood.";
+        let failures = self.counter("file_failures", Unit::Requests, help);
+        self.shared::<Files>().unwrap_or_default().watch(path, limit.bytes(), parse, failures)
+    }
+
     /// A thing that the program opened once and shares by type.
     #[must_use]
     pub fn shared<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.shared.0.get(&TypeId::of::<T>()).cloned().and_then(|any| any.downcast().ok())
+        self.shared.get()
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! There is one delivery per exporter and signal. Without a queue a batch is exported while its sender waits;
 //! with one, the queue takes responsibility and consumers export. Read in this order: `settings` (the options),
-//! `ledger` (what becomes of items), `queue`, `batcher`, `reunion`, `retry`.
+//! `ledger` (what becomes of items), `queue`, `batcher`, `reunion`, `retry`, `parking`.
 
 mod batcher;
 mod durable;
 mod ledger;
+mod parking;
 mod queue;
 mod retry;
 mod reunion;
@@ -15,6 +16,7 @@ mod settings;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
@@ -32,6 +34,7 @@ use crate::spans;
 use crate::telemetry::{Telemetry, Unit};
 use batcher::Batcher;
 use durable::DurableQueue;
+use parking::{Delivering, Exit, Parking, drive};
 use queue::{MemoryQueue, Queue};
 use retry::Backoff;
 
@@ -42,6 +45,8 @@ pub(crate) struct Delivery {
     settings: DeliverySettings,
     queue: Option<Arc<dyn Queue>>,
     batcher: Option<Batcher>,
+    /// None where one batch after the other goes out, so that order is kept.
+    parking: Option<Parking>,
     lifecycle: Lifecycle,
     random: Mutex<fastrand::Rng>,
     complaints: Complaints,
@@ -70,12 +75,15 @@ impl Delivery {
             let batch = options.batch?;
             Some(Batcher::new(Arc::clone(queue), batch, options.sizer))
         });
+        let consumers = settings.queue.as_ref().map_or(0, |queue| queue.num_consumers);
+        let parking = (consumers > 1).then(|| Parking::new(consumers));
         Self {
             exporter,
             ledger,
             settings,
             queue,
             batcher,
+            parking,
             lifecycle: lifecycle.clone(),
             random: Mutex::new(random),
             complaints: Complaints::default(),
@@ -112,7 +120,7 @@ impl Delivery {
     pub(crate) async fn submit(&self, load: Load) {
         match &self.queue {
             Some(queue) => queue.put(load).await,
-            None => self.deliver(load).await,
+            None => self.deliver(load, None).await,
         }
     }
 
@@ -123,9 +131,26 @@ impl Delivery {
 
     /// Sends what the queue gives out until it is closed and empty.
     pub(crate) async fn consume(&self) {
-        while let Some(load) = self.next().await {
-            self.deliver(load).await;
-        }
+        let Some(parking) = &self.parking else {
+            while let Some(load) = self.next().await {
+                self.deliver(load, None).await;
+            }
+            return;
+        };
+        let (parked, coming) = mpsc::unbounded_channel();
+        let work = async move {
+            while let Some(load) = self.next().await {
+                let (exit, left) = parking.exit();
+                let mut delivery: Delivering<'_> = Box::pin(self.deliver(load, Some(exit)));
+                tokio::select! {
+                    biased;
+                    () = &mut delivery => {}
+                    // The other end is there until the consumer ends.
+                    Ok(()) = left => drop(parked.send(delivery)),
+                }
+            }
+        };
+        tokio::join!(work, drive(coming));
     }
 
     async fn next(&self) -> Option<Load> {
@@ -153,11 +178,18 @@ impl Delivery {
         }
     }
 
-    /// Attempts until every item of the load is settled.
-    async fn deliver(&self, load: Load) {
+    /// Attempts until every item of the load is settled. Leaves its consumer by the exit when it has to wait.
+    async fn deliver(&self, load: Load, mut exit: Option<Exit<'_>>) {
+        let memory = load.batch().memory_size();
+        let mut leave = || {
+            // A stop gives up what waits, or goes on with it: nothing is gained by one more batch.
+            if let Some(exit) = exit.as_mut().filter(|_| self.lifecycle.phase() == Phase::Running) {
+                exit.take(memory);
+            }
+        };
         let mut pending = vec![load];
         while let Some(mut load) = pending.pop() {
-            if let Some(rest) = self.settle(&mut load).await {
+            if let Some(rest) = self.settle(&mut load, &mut leave).await {
                 pending.push(rest);
                 pending.push(load);
             }
@@ -165,7 +197,9 @@ impl Delivery {
     }
 
     /// Attempts until the load is settled; if it is too large, returns its second half with nothing settled.
-    async fn settle(&self, load: &mut Load) -> Option<Load> {
+    ///
+    /// `waits` is called before each wait for the next attempt.
+    async fn settle(&self, load: &mut Load, waits: &mut (dyn FnMut() + Send)) -> Option<Load> {
         let mut backoff = Backoff::new(self.settings.retry.as_ref());
         loop {
             let error = match self.attempt(load.batch()).await {
@@ -178,7 +212,11 @@ impl Delivery {
             match error {
                 ExportError::Retry { reason, after } => {
                     let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).f64();
-                    match backoff.next(after, random) {
+                    let delay = backoff.next(after, random);
+                    if delay.is_some() {
+                        waits();
+                    }
+                    match delay {
                         Some(delay) if self.wait(delay, load.has_sender()).await => {}
                         // The load stays open and goes back to where it is safe.
                         _ if self.keeps() && self.lifecycle.phase() >= Phase::Draining => return None,
@@ -212,6 +250,10 @@ impl Delivery {
     }
 
     async fn attempt(&self, batch: &Batch) -> Result<(), ExportError> {
+        let _turn = match &self.parking {
+            Some(parking) => Some(parking.begin_attempt().await),
+            None => None,
+        };
         let span = spans::attempt(&self.ledger.exporter, self.ledger.signal, batch.len());
         let attempt = guard_future(self.exporter.export(batch)).instrument(span.clone());
         let answer = match self.settings.timeout {

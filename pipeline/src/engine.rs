@@ -27,9 +27,12 @@ use crate::lifecycle::{Lifecycle, Phase, guard_future};
 use crate::outlet::Outlet;
 use crate::shutdown::{ShutdownTrigger, shutdown};
 use crate::vault::Vault;
+use crate::watch::Files;
 
 /// How often exporters are asked to write out what they buffer.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often files that components read are looked at.
+const FILES_INTERVAL: Duration = Duration::from_secs(5);
 /// The least time that the last flush gets, even when the deadline has passed.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
@@ -140,15 +143,15 @@ impl Running {
         again: impl Future<Output = ()>,
     ) -> Result<Summary, EngineError> {
         let lifecycle = self.graph.lifecycle.clone();
-        let Self { receivers, finite, graph, .. } = &mut self;
-        let (pipelines, deliveries) = (&graph.pipelines, &graph.deliveries);
+        let (pipelines, deliveries) = (self.graph.pipelines.clone(), self.graph.deliveries.clone());
+        let Self { receivers, finite, .. } = &mut self;
         let done = async {
             if finite.is_empty() {
                 return join(receivers).await;
             }
             join(finite).await;
-            drain_processors(pipelines).await;
-            delivered(deliveries).await;
+            drain_processors(&pipelines).await;
+            delivered(&deliveries).await;
         };
         tokio::select! {
             biased;
@@ -181,6 +184,9 @@ impl Running {
     }
 
     fn spawn_helpers(&mut self) {
+        if !self.graph.files.is_empty() {
+            self.timers.spawn(keep_reading(Arc::clone(&self.graph.files), self.graph.lifecycle.clone()));
+        }
         for pipeline in self.graph.pipelines.iter().filter(|pipeline| pipeline.has_processors()) {
             self.timers.spawn(keep_time(Arc::clone(pipeline), self.graph.lifecycle.clone()));
         }
@@ -330,6 +336,21 @@ async fn keep_time(pipeline: Arc<Pipeline>, lifecycle: Lifecycle) {
                 submit(loads).await;
             }
         }
+    }
+}
+
+/// Looks at the files that components read.
+async fn keep_reading(files: Arc<Files>, lifecycle: Lifecycle) {
+    let mut ticks = interval(FILES_INTERVAL);
+    loop {
+        tokio::select! {
+            biased;
+            () = lifecycle.reached(Phase::Draining) => return,
+            _ = ticks.tick() => {}
+        }
+        let own = Arc::clone(&files);
+        // What panics there is a component's parser; the file stays what it was.
+        drop(spawn_blocking(move || own.refresh()).await);
     }
 }
 

@@ -33,6 +33,7 @@ use crate::receipt::receipt;
 use crate::registry::Registry;
 use crate::telemetry::{Kind, Telemetry};
 use crate::vault::Vault;
+use crate::watch::Files;
 
 /// What a graph is built in: everything that does not come from the configuration's components.
 #[derive(Clone)]
@@ -81,6 +82,8 @@ pub struct Graph {
     pub(crate) shutdown_timeout: Duration,
     /// Where processors leave what they hold at a stop.
     pub(crate) vault: Option<Arc<Vault>>,
+    /// What components read from disk, to be looked at again.
+    pub(crate) files: Arc<Files>,
     extensions: Arc<Extensions>,
     diagram: String,
     warnings: Vec<ConfigWarning>,
@@ -99,9 +102,11 @@ impl Graph {
     /// Returns all mistakes of all components, each with its place.
     pub fn build(document: &Document, registry: &Registry, cx: &Environment) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
+        let mut shared = Shared::clone(&cx.shared);
+        shared.insert(Arc::<Files>::default());
+        let cx = &Environment { shared: Arc::new(shared.clone()), ..cx.clone() };
         // Extensions come first: all other components may ask for one by its id.
         let extensions = Arc::new(extensions::build(document, registry, cx, &mut errors));
-        let mut shared = Shared::clone(&cx.shared);
         shared.insert(Arc::clone(&extensions));
         let cx = &Environment { shared: Arc::new(shared), ..cx.clone() };
         let parts = parts::Parts::build(document, registry, cx, &mut errors);

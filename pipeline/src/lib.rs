@@ -12,10 +12,12 @@ pub mod calendar;
 mod component;
 mod condition;
 mod context;
+mod correlation_id;
 mod delivery;
 mod engine;
 mod extension;
 mod graph;
+mod host;
 pub mod json_text;
 mod lanes;
 mod lifecycle;
@@ -34,6 +36,7 @@ mod telemetry;
 pub mod testing;
 mod until_eof;
 mod vault;
+mod watch;
 
 pub use auth::{
     AuthError, AuthSettings, ClientAuthenticator, HashedKeys, Identity, KeyDigest, RequestHeaders,
@@ -50,10 +53,11 @@ pub use component::{
     ReceiverConfig, Refusal, RunError, StartError, State, Suspended,
 };
 pub use condition::{
-    Condition, ConditionContext, ConditionError, DataPointCondition, LogCondition, MetricCondition,
-    SpanCondition, SpanEventCondition,
+    Condition, ConditionContext, ConditionError, DataPointCondition, Failure, LogCondition, MetricCondition,
+    SpanCondition, SpanEventCondition, Statement, Statements,
 };
 pub use context::{Context, Shared};
+pub use correlation_id::CorrelationId;
 pub use delivery::{
     BatchOptions, DeliveryOptions, DropReason, FsyncPolicy, QueueCompression, RetryOnFailure, SendingQueue,
     Sizer,
@@ -61,6 +65,7 @@ pub use delivery::{
 pub use engine::{Dropped, Engine, EngineError, Ready, Running, Summary, Totals, run};
 pub use extension::{Extension, ExtensionConfig, Extensions};
 pub use graph::{Environment, Graph};
+pub use host::{container_attributes, environment_attributes, host_attributes, kubernetes_attributes};
 pub use machine::available_memory;
 pub use metadata::Metadata;
 pub use outlet::Outlet;
@@ -71,5 +76,6 @@ pub use registry::{
 };
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use spans::OWN_TRACES;
-pub use telemetry::{Counter, Gauge, Kind, Sample, Telemetry, Unit};
+pub use telemetry::{Counter, Distribution, Gauge, Histogram, Kind, Sample, Telemetry, Unit};
 pub use until_eof::{Progress, UntilEof};
+pub use watch::Watched;

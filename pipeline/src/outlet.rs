@@ -59,7 +59,7 @@ impl Outlet {
     ///
     /// # Errors
     /// Says why a branch could not take it; other branches may have. The client is to be told.
-    pub async fn send(&self, batch: Batch) -> Result<(), Refusal> {
+    pub async fn send(&self, mut batch: Batch) -> Result<(), Refusal> {
         let signal = batch.signal();
         let counters = match signal {
             Signal::Logs => &self.counters[0],
@@ -70,6 +70,7 @@ impl Outlet {
         if items == 0 {
             return Ok(());
         }
+        batch.receive();
         let span = spans::reception(&self.receiver, self.transport, signal, items);
         let answer = self.target.send(batch).instrument(span.clone()).await;
         spans::conclude_reception(&span, &answer);

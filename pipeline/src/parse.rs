@@ -20,9 +20,9 @@
 //! assert_eq!(took, [Value::Int(12), Value::Double(0.5)]);
 //! ```
 //!
-//! [`time`] and [`Layout`] read times, [`severity`] reads severities.
+//! [`time`] and [`Layout`] read times, [`severity`] reads severities, [`TraceContext`] and [`hex`] read trace context.
 //!
-//! Read in this order: `fields`, `json`, `logfmt`; `civil`, `zone`, `time`, `layout`; `severity`.
+//! Read in this order: `fields`, `json`, `logfmt`; `civil`, `zone`, `time`, `layout`; `severity`; `trace`.
 
 mod civil;
 mod fields;
@@ -31,8 +31,10 @@ mod layout;
 pub mod logfmt;
 pub mod severity;
 pub mod time;
+mod trace;
 mod zone;
 
 pub use fields::{Entries, Fields, Filler};
 pub use layout::{Layout, LayoutError};
+pub use trace::{TraceContext, hex};
 pub use zone::{Zone, ZoneError};

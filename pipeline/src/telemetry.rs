@@ -1,16 +1,20 @@
-//! Counters and gauges of our own: plain atomics, listed in one place, read by whoever publishes them.
+//! Counters, gauges and histograms of our own: plain atomics, listed in one place, read by whoever publishes them.
 //!
 //! Names are those of the OpenTelemetry Collector (`otelcol_receiver_accepted_log_records`, …), so that
 //! existing dashboards work. Label values come from closed sets; the number of series is bounded all the same.
+
+mod histogram;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use histogram::{Distribution, Histogram};
+
 /// More series than this are not published: a further one counts into nothing.
 const SERIES_MAX: usize = 10_000;
 
-/// All counters and gauges of one process.
+/// All counters, gauges and histograms of one process.
 #[derive(Clone, Default)]
 pub struct Telemetry(Arc<Mutex<BTreeMap<String, Family>>>);
 
@@ -26,6 +30,7 @@ type Labels = Vec<(String, String)>;
 enum Cell {
     Counter(Counter),
     Gauge(Gauge),
+    Histogram(Histogram),
 }
 
 /// A number that only grows.
@@ -154,7 +159,7 @@ impl Telemetry {
     pub fn counter(&self, name: &str, unit: Unit, help: &str, labels: &[(&str, &str)]) -> Counter {
         match self.cell(name, unit, help, labels, || Cell::Counter(Counter::default())) {
             Cell::Counter(counter) => counter,
-            Cell::Gauge(_) => Counter::default(),
+            Cell::Gauge(_) | Cell::Histogram(_) => Counter::default(),
         }
     }
 
@@ -163,25 +168,45 @@ impl Telemetry {
     pub fn gauge(&self, name: &str, unit: Unit, help: &str, labels: &[(&str, &str)]) -> Gauge {
         match self.cell(name, unit, help, labels, || Cell::Gauge(Gauge::default())) {
             Cell::Gauge(gauge) => gauge,
-            Cell::Counter(_) => Gauge::default(),
+            Cell::Counter(_) | Cell::Histogram(_) => Gauge::default(),
         }
     }
 
-    /// All series, sorted by name and labels.
+    /// The histogram of durations of this name and these labels; the same one for the same labels.
+    #[must_use]
+    pub fn histogram(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Histogram {
+        match self.cell(name, Unit::Seconds, help, labels, || Cell::Histogram(Histogram::default())) {
+            Cell::Histogram(histogram) => histogram,
+            Cell::Counter(_) | Cell::Gauge(_) => Histogram::default(),
+        }
+    }
+
+    /// All counters and gauges, sorted by name and labels.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = families.iter().flat_map(|(name, family)| {
-            family.series.iter().map(move |(labels, cell)| Sample {
-                name: name.clone(),
-                help: family.help.clone(),
-                unit: family.unit,
-                monotonic: matches!(cell, Cell::Counter(_)),
-                labels: labels.clone(),
-                value: match cell {
-                    Cell::Counter(counter) => i128::from(counter.value()),
-                    Cell::Gauge(gauge) => i128::from(gauge.value()),
-                },
+            family.series.iter().filter_map(move |(labels, cell)| {
+                let (monotonic, value) = match cell {
+                    Cell::Counter(counter) => (true, i128::from(counter.value())),
+                    Cell::Gauge(gauge) => (false, i128::from(gauge.value())),
+                    Cell::Histogram(_) => return None,
+                };
+                let (name, help, labels) = (name.clone(), family.help.clone(), labels.clone());
+                Some(Sample { name, help, unit: family.unit, monotonic, labels, value })
+            })
+        });
+        rows.collect()
+    }
+
+    /// All histograms, sorted by name and labels.
+    #[must_use]
+    pub fn distributions(&self) -> Vec<Distribution> {
+        let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = families.iter().flat_map(|(name, family)| {
+            family.series.iter().filter_map(move |(labels, cell)| match cell {
+                Cell::Histogram(histogram) => Some(histogram.read(name, &family.help, labels)),
+                Cell::Counter(_) | Cell::Gauge(_) => None,
             })
         });
         rows.collect()

@@ -14,14 +14,8 @@
 //! record with that id is as severe as `trigger_severity` or a condition is true of it, or, in a pipeline of traces that
 //! names the same processor, a span with that id failed or took longer than `slower_than`, then what waits goes on, in
 //! front of it, and for `hold` everything else with that id as well. What nothing went wrong with within `hold` is dropped
-//! and counted. So services can log every detail, and only that is paid for which somebody will read:
-//!
-//! ```yaml
-//! service:
-//!   pipelines:
-//!     logs: {receivers: [otlp], processors: [debug_on_error], exporters: [loki]}
-//!     traces: {receivers: [otlp], processors: [debug_on_error], exporters: [otlp_grpc]}
-//! ```
+//! and counted. So services can log every detail, and only that is paid for which somebody will read. To have spans release
+//! records, name `debug_on_error` among the processors of a pipeline of logs and of one of traces.
 //!
 //! Records without an id and without a severity go on. Signals: logs wait, spans only look; data points pass. Order: kept
 //! for what goes on; what waited comes in front of what releases it, records of one id in their order. Loss: what is

@@ -27,8 +27,8 @@
 //! A log record is known by `id_attribute`, a span by its trace and span id. Only what was answered with success counts
 //! as seen: while a request is open, and when it was refused, its repetition passes.
 //!
-//! Signals: logs; with `mode: ids` also traces; the rest passes as it is. Order: kept for what goes on; summaries come at
-//! the end of their window. Loss: repeats, on purpose; a crash loses the counts of open windows, a stop sends them.
+//! Signals: logs; with `mode: ids` also traces; the rest passes as it is. Order: kept among records of one key; summaries
+//! come at the end of their window. Loss: repeats, on purpose; a crash loses the counts of open windows, a stop sends them.
 //! Pipelines for audit must not have it. Memory: `max_memory` over all lanes; beyond it the window that was quiet for
 //! longest ends early, or the oldest id is forgotten. Counters: `dedup_repeats`, `dedup_summaries`, `dedup_early_summaries`;
 //! `dedup_dropped_ids`, `dedup_forgotten_ids`.
@@ -48,7 +48,7 @@ use watershed_pipeline::{
     Batch, Condition, Context, Counter, LogCondition, Out, Processor, ProcessorConfig, Signal, State, Unit,
 };
 
-use crate::key::{Field, Hashes};
+use crate::key::{Field, Hashes, default_tenant_attributes};
 use crate::memory::Memory;
 use ids::Ids;
 use keys::Keys;
@@ -71,7 +71,7 @@ pub(crate) struct Config {
     #[serde(default)]
     body: BodyMatch,
     /// Attributes that name a tenant, in the record or its resource. Default `tenant.id`, `tenant_id`, `tenant`.
-    #[serde(default = "keys::default_tenant_attributes")]
+    #[serde(default = "default_tenant_attributes")]
     tenant_attributes: Vec<String>,
     /// Which records may be held back; others pass. Default all.
     #[serde(default)]

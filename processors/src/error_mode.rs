@@ -1,17 +1,17 @@
-//! The option `error_mode` of components with conditions.
+//! The option `error_mode` of components with conditions or statements.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What the Collector does when a condition can't be evaluated. Here every mistake is found when it is read.
-#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+/// What happens when something can't be evaluated for a record. A condition always can; a statement may fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ErrorMode {
-    /// Goes on and logs.
+    /// Goes on, and counts it.
     #[default]
     Ignore,
-    /// Goes on.
+    /// The same; the Collector logs with `ignore` and does not with this.
     Silent,
-    /// Drops the batch.
+    /// Refuses the batch: its sender is told.
     Propagate,
 }

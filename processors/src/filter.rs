@@ -176,7 +176,11 @@ impl<'de> Visitor<'de> for ReadConditions {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let group = Group::deserialize(de::value::MapAccessDeserializer::new(map))?;
-        let context = group.context.map(|name| self.context(&name)).transpose().map_err(de::Error::custom)?;
+        let context = group
+            .context
+            .map(|name| ConditionContext::for_signal(&name, self.0))
+            .transpose()
+            .map_err(de::Error::custom)?;
         let parse = |(index, text): (usize, &String)| {
             let parsed = match context {
                 Some(context) => Condition::parse(text, context),
@@ -185,17 +189,6 @@ impl<'de> Visitor<'de> for ReadConditions {
             parsed.map_err(|error| de::Error::custom(format!("conditions[{index}]: {error}")))
         };
         group.conditions.iter().enumerate().map(parse).collect()
-    }
-}
-
-impl ReadConditions {
-    fn context(&self, name: &str) -> Result<ConditionContext, String> {
-        let known = ConditionContext::of_signal(self.0);
-        let found = ConditionContext::from_name(name).filter(|context| known.contains(context));
-        found.ok_or_else(|| {
-            let names: Vec<String> = known.iter().map(|context| format!("`{}`", context.name())).collect();
-            format!("unknown context `{name}` for {}; there is {}", self.0, names.join(", "))
-        })
     }
 }
 

@@ -17,6 +17,11 @@ pub(crate) type Key = u128;
 const SERVICE: [&str; 4] =
     ["service.name", "service.namespace", "deployment.environment.name", "deployment.environment"];
 
+/// The attributes that commonly name a tenant.
+pub(crate) fn default_tenant_attributes() -> Vec<String> {
+    ["tenant.id", "tenant_id", "tenant"].map(str::to_owned).into()
+}
+
 /// Two keyed hashes, the same in all lanes.
 #[derive(Clone, Default)]
 pub(crate) struct Hashes([DefaultHashBuilder; 2]);

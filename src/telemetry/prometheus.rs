@@ -1,8 +1,8 @@
-//! The counters as a page for Prometheus (text format 0.0.4).
+//! The counters, gauges and histograms as a page for Prometheus (text format 0.0.4).
 
 use std::time::Duration;
 
-use watershed_pipeline::{Sample, Telemetry, Unit};
+use watershed_pipeline::{Distribution, Sample, Telemetry, Unit};
 
 use super::settings::{Identity, Prometheus};
 use crate::process::{cpu_time, resident_memory};
@@ -29,6 +29,7 @@ pub(crate) fn page(telemetry: &Telemetry, identity: &Identity, uptime: Duration,
         let value = sample.value.to_string();
         page.line(&sample.name, sample.monotonic, sample.unit, &sample.help, &sample.labels, &value);
     }
+    telemetry.distributions().iter().for_each(|distribution| page.histogram(distribution));
     page.process(uptime);
     let labels: Vec<(String, String)> = identity.0.clone().into_iter().collect();
     page.line("target_info", false, Unit::Items, "Describes this process.", &labels, "1");
@@ -71,12 +72,35 @@ impl Page {
         value: &str,
     ) {
         let name = self.form.name(name, is_counter, unit);
+        self.head(&name, help, if is_counter { "counter" } else { "gauge" });
+        self.series(&name, labels, value);
+    }
+
+    /// The cumulative counts of all buckets, their sum and their count, as the series that Prometheus makes of them.
+    fn histogram(&mut self, distribution: &Distribution) {
+        let Distribution { name, help, labels, buckets, sum } = distribution;
+        let name = self.form.name(name, false, Unit::Seconds);
+        self.head(&name, help, "histogram");
+        for (bound, count) in buckets {
+            let mut labels = labels.clone();
+            labels.push(("le".to_owned(), (*bound).to_owned()));
+            self.series(&format!("{name}_bucket"), &labels, &count.to_string());
+        }
+        self.series(&format!("{name}_sum"), labels, &sum.as_secs_f64().to_string());
+        self.series(&format!("{name}_count"), labels, &distribution.count().to_string());
+    }
+
+    /// Says once for each name what it means.
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
         if self.family != name {
-            let kind = if is_counter { "counter" } else { "gauge" };
             let help = help.replace('\\', "\\\\").replace('\n', "\\n");
             self.text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            name.clone_into(&mut self.family);
         }
-        self.text.push_str(&name);
+    }
+
+    fn series(&mut self, name: &str, labels: &[(String, String)], value: &str) {
+        self.text.push_str(name);
         let mut separator = '{';
         for (key, value) in labels {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -85,7 +109,6 @@ impl Page {
         }
         self.text.push_str(if labels.is_empty() { "" } else { "}" });
         self.text.push_str(&format!(" {value}\n"));
-        self.family = name;
     }
 }
 
@@ -171,6 +194,29 @@ mod tests {
              # TYPE queue_size gauge\n\
              queue_size -1\n"
         );
+    }
+
+    #[test]
+    fn a_histogram_is_its_buckets_sum_and_count() {
+        let telemetry = Telemetry::new();
+        telemetry.histogram("lag", "how late", &[("exporter", "x")]).observe(Duration::from_millis(1500));
+        for (units, name) in [(false, "lag"), (true, "lag_seconds")] {
+            let form = Exposition { type_suffix: true, units };
+            let page = page(&telemetry, &Identity(BTreeMap::new()), Duration::ZERO, form);
+            let text = page.split("# HELP otelcol_process_uptime").next().unwrap();
+            assert!(
+                text.starts_with(&format!("# HELP {name} how late\n# TYPE {name} histogram\n")),
+                "{text}"
+            );
+            assert!(text.contains(&format!("{name}_bucket{{exporter=\"x\",le=\"1\"}} 0\n")), "{text}");
+            assert!(text.contains(&format!("{name}_bucket{{exporter=\"x\",le=\"2.5\"}} 1\n")), "{text}");
+            assert!(text.contains(&format!("{name}_bucket{{exporter=\"x\",le=\"+Inf\"}} 1\n")), "{text}");
+            assert!(
+                text.ends_with(&format!(
+                    "{name}_sum{{exporter=\"x\"}} 1.5\n{name}_count{{exporter=\"x\"}} 1\n"
+                ))
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::metrics::periodic_reader_with_async_runtime::PeriodicReader;
 use opentelemetry_sdk::runtime::Tokio;
 use tokio::task::JoinSet;
-use watershed_pipeline::{Sample, Telemetry};
+use watershed_pipeline::{Distribution, Sample, Telemetry};
 
 use super::prometheus::process_samples;
 use super::settings::{Identity, Periodic};
@@ -97,8 +97,7 @@ struct Instruments {
 
 impl Instruments {
     fn discover(&mut self) {
-        let process = process_samples(self.start.elapsed());
-        for sample in self.telemetry.samples().into_iter().chain(process) {
+        for sample in published(&self.telemetry, self.start) {
             if self.known.insert(sample.name.clone()) {
                 self.add(sample);
             }
@@ -109,8 +108,7 @@ impl Instruments {
         let Sample { name, help, unit, monotonic, .. } = sample;
         let (telemetry, start, own) = (self.telemetry.clone(), self.start, name.clone());
         let read = move || {
-            let process = process_samples(start.elapsed());
-            let samples = telemetry.samples().into_iter().chain(process);
+            let samples = published(&telemetry, start).into_iter();
             samples.filter(|sample| sample.name == own).map(observation).collect::<Vec<_>>()
         };
         if monotonic {
@@ -132,6 +130,15 @@ impl Instruments {
             builder.with_callback(observe).build();
         }
     }
+}
+
+/// All series. The SDK has no histogram that is read rather than written to, so that each goes out as counters, with the
+/// names that Prometheus gives them.
+fn published(telemetry: &Telemetry, start: Instant) -> Vec<Sample> {
+    let mut samples = telemetry.samples();
+    samples.extend(telemetry.distributions().iter().flat_map(Distribution::counters));
+    samples.extend(process_samples(start.elapsed()));
+    samples
 }
 
 fn observation(sample: Sample) -> (i128, Vec<KeyValue>) {

@@ -1,9 +1,12 @@
-//! A Loki for tests of the whole program: takes every push and keeps it.
+//! A Loki for tests of the whole program: takes every push, and every request to its OTLP endpoint, and keeps it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use prost::Message;
 
 /// The body of a push, as far as tests look at it.
@@ -104,8 +107,40 @@ fn serve(mut stream: &TcpStream, pushes: &Mutex<Vec<Push>>) -> Option<()> {
         let tenant = header("x-scope-orgid").unwrap_or_default();
         pushes.lock().unwrap().push(Push { tenant, request });
         "HTTP/1.1 204 No Content\r\n\r\n"
+    } else if lines.first()?.starts_with("POST /otlp/v1/logs ") {
+        let request = from_otlp(&body);
+        // The exporter asks with an empty message whether its requests are taken.
+        if !request.streams.is_empty() {
+            let tenant = header("x-scope-orgid").unwrap_or_default();
+            pushes.lock().unwrap().push(Push { tenant, request });
+        }
+        "HTTP/1.1 204 No Content\r\n\r\n"
     } else {
         "HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{\"version\":\"3.7.6\"}"
     };
     stream.write_all(answer.as_bytes()).ok()
+}
+
+/// What Loki makes of an OTLP request, as far as tests look at it: the service's name is the label, the body the line.
+fn from_otlp(body: &[u8]) -> PushRequest {
+    let mut message = vec![0; 1 << 20];
+    let length = libdeflater::Decompressor::new().gzip_decompress(body, &mut message).unwrap();
+    let request = ExportLogsServiceRequest::decode(&message[..length]).unwrap();
+    let stream = |resource: ResourceLogs| {
+        let attributes = resource.resource.unwrap_or_default().attributes;
+        let service = attributes.into_iter().find(|attribute| attribute.key == "service.name");
+        let records = resource.scope_logs.into_iter().flat_map(|scope| scope.log_records);
+        Stream {
+            labels: format!("{{service_name=\"{}\"}}", text(service.and_then(|service| service.value))),
+            entries: records.map(|record| Entry { line: text(record.body), metadata: Vec::new() }).collect(),
+        }
+    };
+    PushRequest { streams: request.resource_logs.into_iter().map(stream).collect() }
+}
+
+fn text(value: Option<AnyValue>) -> String {
+    match value.and_then(|value| value.value) {
+        Some(any_value::Value::StringValue(text)) => text,
+        other => panic!("not a text: {other:?}"),
+    }
 }

@@ -49,7 +49,7 @@ async fn a_retry_sends_the_same_bytes() {
     ));
     let (reason, after) = retried(exporter.export_at(&batch, NOW).await);
     assert_eq!((reason.as_str(), after), ("Loki answered 429: slow down", Some(Duration::from_secs(7))));
-    exporter.export_at(&batch, NOW + SECOND).await.unwrap();
+    exporter.export_at(&batch, NOW + 8 * SECOND).await.unwrap();
     let loki = server.loki();
     assert_eq!(loki.bodies[0].1, loki.bodies[1].1);
 }
@@ -64,9 +64,42 @@ async fn a_tenant_that_has_to_wait_does_not_hold_up_others() {
     retried(exporter.export_at(&batch, NOW).await);
     assert_eq!((lines(&server), bodies(&server)), (vec!["a".to_owned(), "b".into()], 3));
     server.loki().of_tenant.clear();
-    exporter.export_at(&batch, NOW).await.unwrap();
+    exporter.export_at(&batch, NOW + 2 * SECOND).await.unwrap();
     assert_eq!(lines(&server), ["a", "b", "slow"]);
     assert_eq!(bodies(&server), 4, "what was settled is not sent again");
+}
+
+#[tokio::test]
+async fn a_tenant_that_was_told_to_wait_is_not_asked_before_its_time_by_any_batch() {
+    let loki = MockLoki { auth_enabled: true, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    server.loki().of_tenant.insert("slow".into(), (429, "rate".into()));
+    let exporter = exporter(&server, "tenant: {attribute: tenant}");
+    let (_, after) = retried(exporter.export_at(&of_tenants(&["slow"]), NOW).await);
+    assert_eq!((after, bodies(&server)), (Some(Duration::from_secs(1)), 1));
+    let later = of_tenants(&["slow", "a"]);
+    let (reason, after) = retried(exporter.export_at(&later, NOW + SECOND / 2).await);
+    assert_eq!((reason.as_str(), lines(&server)), ("Loki answered 429: rate", vec!["a".to_owned()]));
+    assert!(after.is_some_and(|after| after <= Duration::from_secs(1)), "{after:?}");
+    assert_eq!(bodies(&server), 2);
+    server.loki().of_tenant.clear();
+    exporter.export_at(&later, NOW + 3 * SECOND).await.unwrap();
+    assert_eq!((lines(&server), bodies(&server)), (vec!["a".to_owned(), "slow".into()], 3));
+}
+
+#[tokio::test]
+async fn a_batch_comes_back_when_the_first_of_its_tenants_may_be_asked() {
+    let loki = MockLoki { auth_enabled: true, ..MockLoki::new(NOW) };
+    let server = Server::start(loki).await;
+    for seconds in ["60", "7"] {
+        let header = (http::header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        server.loki().script.push_back(((429, "rate".into()), HeaderMap::from_iter([header])));
+    }
+    let exporter = exporter(&server, "tenant: {attribute: tenant}");
+    let batch = of_tenants(&["slower", "slow"]);
+    assert_eq!(retried(exporter.export_at(&batch, NOW).await).1, Some(Duration::from_secs(7)));
+    retried(exporter.export_at(&batch, NOW + 8 * SECOND).await);
+    assert_eq!((lines(&server), bodies(&server)), (vec!["slow".to_owned()], 3));
 }
 
 #[tokio::test]

@@ -3,62 +3,22 @@
 //! Written from Loki 3.7's `pkg/loghttp/push`, `pkg/distributor` and `pkg/validation`, apart from the exporter: it decodes
 //! with prost and parses labels by itself.
 
+mod message;
+mod selector;
+mod server;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use prost::Message;
-use tokio::net::TcpListener;
+use prost::Message as _;
 
 use crate::testing::decompress;
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct PushRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) streams: Vec<Stream>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Stream {
-    #[prost(string, tag = "1")]
-    pub(super) labels: String,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) entries: Vec<Entry>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Entry {
-    #[prost(message, optional, tag = "1")]
-    pub(super) timestamp: Option<Timestamp>,
-    #[prost(string, tag = "2")]
-    pub(super) line: String,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) metadata: Vec<Pair>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Timestamp {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Pair {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, tag = "2")]
-    pub(super) value: String,
-}
+use message::{Entry, PushRequest};
+pub(super) use selector::parse_selector;
+use selector::{is_name, stream_error};
+pub(super) use server::Server;
 
 /// What Loki holds: one entry of one stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -247,13 +207,6 @@ impl Loki {
     }
 }
 
-impl Entry {
-    pub(super) fn time(&self) -> u64 {
-        let time = self.timestamp.clone().unwrap_or_default();
-        u64::try_from(time.seconds).unwrap() * 1_000_000_000 + u64::try_from(time.nanos).unwrap()
-    }
-}
-
 impl Stored {
     fn size(&self) -> usize {
         let metadata: usize = self.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -271,68 +224,6 @@ fn stored(tenant: &str, labels: &str, entry: Entry) -> Stored {
     let metadata: BTreeMap<_, _> = entry.metadata.into_iter().map(|pair| (pair.name, pair.value)).collect();
     assert_eq!(metadata.len(), count, "every name stands once");
     Stored { tenant: tenant.into(), labels: labels.into(), time, line: entry.line, metadata }
-}
-
-fn stream_error(selector: &str) -> Option<Answer> {
-    let Some(labels) = parse_selector(selector) else {
-        return Some((400, format!("Error parsing labels '{selector}'")));
-    };
-    let counted = labels.iter().filter(|(name, _)| name != "service_name").count();
-    let text = if labels.is_empty() {
-        "error at least one label pair is required per stream".to_owned()
-    } else if counted > 15 {
-        format!("entry for stream '{selector}' has {counted} label names; limit 15")
-    } else if labels.iter().any(|(name, _)| name.len() > 1024) {
-        format!("stream '{selector}' has label name too long")
-    } else if labels.iter().any(|(_, value)| value.len() > 2048) {
-        format!("stream '{selector}' has label value too long")
-    } else if labels.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
-        format!("stream '{selector}' has duplicate or unsorted label names")
-    } else {
-        return None;
-    };
-    Some((400, text))
-}
-
-/// Reads `{a="b", c="d"}` with Go's escapes.
-pub(super) fn parse_selector(selector: &str) -> Option<Vec<(String, String)>> {
-    let mut labels = Vec::new();
-    let mut rest = selector.strip_prefix('{')?.strip_suffix('}')?;
-    while !rest.is_empty() {
-        let (name, value) = rest.split_once("=\"")?;
-        let mut text = Vec::new();
-        let mut bytes = value.bytes().enumerate();
-        let end = loop {
-            match bytes.next()? {
-                (end, b'"') => break end,
-                (_, b'\n') => return None,
-                (_, b'\\') => text.push(match bytes.next()?.1 {
-                    b'n' => b'\n',
-                    b't' => b'\t',
-                    b'r' => b'\r',
-                    b'x' => {
-                        let digits = [bytes.next()?.1, bytes.next()?.1];
-                        u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-                    }
-                    escaped @ (b'"' | b'\\') => escaped,
-                    _ => return None,
-                }),
-                (_, byte) => text.push(byte),
-            }
-        };
-        is_name(name).then_some(())?;
-        labels.push((name.to_owned(), String::from_utf8(text).ok()?));
-        rest = value.get(end + 1..)?;
-        rest = rest.strip_prefix(", ").unwrap_or(rest);
-    }
-    Some(labels)
-}
-
-fn is_name(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    name.bytes().all(is_allowed)
-        && name.bytes().any(|byte| byte != b'_')
-        && !name.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
 fn grouped(errors: &BTreeMap<String, usize>) -> String {
@@ -361,47 +252,4 @@ fn too_large(size: usize, limit: usize) -> Answer {
 
 fn no_streams() -> Answer {
     (422, "error at least one valid stream is required for ingestion".to_owned())
-}
-
-/// A Loki that listens on loopback.
-pub(super) struct Server {
-    pub(super) url: String,
-    loki: Arc<Mutex<Loki>>,
-}
-
-impl Server {
-    pub(super) async fn start(loki: Loki) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let loki = Arc::new(Mutex::new(loki));
-        let shared = Arc::clone(&loki);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    let service = service_fn(|request| respond(request, Arc::clone(&shared)));
-                    let server = auto::Builder::new(TokioExecutor::new());
-                    drop(server.serve_connection(TokioIo::new(stream), service).await);
-                });
-            }
-        });
-        Self { url, loki }
-    }
-
-    pub(super) fn loki(&self) -> MutexGuard<'_, Loki> {
-        self.loki.lock().unwrap()
-    }
-}
-
-async fn respond(
-    request: Request<Incoming>,
-    loki: Arc<Mutex<Loki>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let ((code, text), headers) = loki.lock().unwrap().answer(head.uri.path(), &head.headers, &body);
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = StatusCode::from_u16(code).unwrap();
-    response.headers_mut().extend(headers);
-    Ok(response)
 }

@@ -1,12 +1,13 @@
 //! One attempt for a batch: its requests one after the other, and what their answers come to.
 //!
 //! A request that is too large is halved until it passes. When a tenant has to wait, its later requests wait too, so that
-//! order is kept; those of other tenants go on. What is settled is not sent again when the batch comes back.
+//! order is kept; those of other tenants go on. What is settled is not sent again when the batch comes back, and a tenant
+//! that was told to wait is not asked before its time, by any batch.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -14,6 +15,7 @@ use reqwest::{Method, Request, Url};
 use watershed_pipeline::ExportError;
 
 use super::answer::{Verdict, verdict};
+use super::pauses::Pauses;
 use super::progress::{Key, Progress};
 use super::reason::{Counters, Reason, Tally};
 use super::{Protocol, tenant};
@@ -40,11 +42,19 @@ pub(super) struct Sender {
     url: Url,
     headers: HeaderMap,
     progress: Progress,
+    pauses: Pauses,
     /// Whether Loki has ever taken anything from us.
     has_succeeded: AtomicBool,
     /// Whether records choose their tenant themselves, so that one without any is no mistake of the settings.
     tenant_varies: bool,
     counters: Counters,
+}
+
+/// The time of an attempt, which goes on while requests are answered.
+struct Clock {
+    /// In nanoseconds since the Unix epoch.
+    began: u64,
+    instant: Instant,
 }
 
 /// What an attempt has come to so far.
@@ -73,8 +83,8 @@ impl Sender {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         let has_succeeded = AtomicBool::new(false);
-        let progress = Progress::default();
-        Self { client, url, headers, progress, has_succeeded, tenant_varies, counters }
+        let (progress, pauses) = (Progress::default(), Pauses::default());
+        Self { client, url, headers, progress, pauses, has_succeeded, tenant_varies, counters }
     }
 
     /// The address, without a query that may hold a token.
@@ -89,8 +99,14 @@ impl Sender {
         self.client.refresh();
     }
 
-    /// Sends the requests of one batch; `tally` is what was dropped before.
-    pub(super) async fn send<J: Job>(&self, mut jobs: Vec<J>, tally: Tally) -> Result<(), ExportError> {
+    /// Sends the requests of one batch; `tally` is what was dropped before, `now` is in nanoseconds since the Unix epoch.
+    pub(super) async fn send<J: Job>(
+        &self,
+        mut jobs: Vec<J>,
+        tally: Tally,
+        now: u64,
+    ) -> Result<(), ExportError> {
+        let clock = Clock { began: now, instant: Instant::now() };
         let mut outcome = Outcome { tally, ..Outcome::default() };
         // One request that is answered settles its batch; more have to be remembered.
         let mut is_remembered = jobs.len() > 1 || !self.progress.is_empty();
@@ -100,7 +116,7 @@ impl Sender {
             if waiting.contains(&job.tenant().cloned()) {
                 continue;
             }
-            let verdict = self.attempt(&job, is_remembered, &mut outcome).await?;
+            let verdict = self.attempt(&job, is_remembered, &clock, &mut outcome).await?;
             match verdict {
                 Verdict::Stored => self.has_succeeded.store(true, Ordering::Relaxed),
                 Verdict::Refused { count, reason, words } => outcome.refused(reason, count, words),
@@ -116,15 +132,16 @@ impl Sender {
                     }
                 }
                 Verdict::Later { words, after, is_of_tenant } => {
-                    outcome.waits(words, after);
-                    waiting.insert(job.tenant().cloned());
                     if !is_of_tenant {
+                        outcome.all_wait(words, after);
                         break;
                     }
+                    outcome.tenant_waits(words, after);
+                    waiting.insert(job.tenant().cloned());
                 }
                 Verdict::Misconfigured { words } if self.has_succeeded.load(Ordering::Relaxed) => {
                     // It worked before, so somebody is at work on it; the records can wait for them.
-                    outcome.waits(words, None);
+                    outcome.all_wait(words, None);
                     break;
                 }
                 Verdict::Misconfigured { words } => return Err(ExportError::Fatal { reason: words }),
@@ -133,11 +150,12 @@ impl Sender {
         self.conclude(outcome)
     }
 
-    /// Sends one request, unless an earlier attempt has settled it.
+    /// Sends one request, unless an earlier attempt has settled it or its tenant has to wait.
     async fn attempt<J: Job>(
         &self,
         job: &J,
         is_remembered: bool,
+        clock: &Clock,
         outcome: &mut Outcome,
     ) -> Result<Verdict, ExportError> {
         let Ok(body) = job.body() else {
@@ -152,7 +170,13 @@ impl Sender {
             outcome.settled.push(key);
             return Ok(verdict);
         }
-        let verdict = self.post(tenant, body.clone(), job.records()).await?;
+        if let Some((left, words)) = self.pauses.find(tenant, clock.now()) {
+            return Ok(Verdict::Later { words, after: Some(left), is_of_tenant: true });
+        }
+        let mut verdict = self.post(tenant, body.clone(), job.records()).await?;
+        if let Verdict::Later { words, after, is_of_tenant: true } = &mut verdict {
+            *after = Some(self.pauses.begin(tenant, *after, words, clock.now()));
+        }
         let is_settled = match verdict {
             Verdict::Stored | Verdict::Refused { .. } => is_remembered,
             Verdict::Split { .. } => true,
@@ -238,9 +262,21 @@ impl Outcome {
         self.refusal.get_or_insert(words);
     }
 
-    /// Keeps the first words and the longest wait.
-    fn waits(&mut self, words: String, after: Option<Duration>) {
-        let wait = self.wait.get_or_insert((words, None));
+    /// A tenant has to wait. The batch comes back when the first of them may be asked; the others are remembered.
+    fn tenant_waits(&mut self, words: String, after: Option<Duration>) {
+        let wait = self.wait.get_or_insert((words, after));
+        wait.1 = wait.1.min(after);
+    }
+
+    /// Everybody has to wait, for as long as the server says.
+    fn all_wait(&mut self, words: String, after: Option<Duration>) {
+        let wait = self.wait.get_or_insert((words, after));
         wait.1 = wait.1.max(after);
+    }
+}
+
+impl Clock {
+    fn now(&self) -> u64 {
+        self.began.saturating_add(u64::try_from(self.instant.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }

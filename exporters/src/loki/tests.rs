@@ -1,9 +1,8 @@
-//! The exporter against a Loki that enforces its limits; and against a real one when `LOKI_URL` is set.
+//! The exporter against a Loki that enforces its limits.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use watershed_config::Section;
 use watershed_pipeline::{
     AnyValue, Batch, Context, ExportError, ExporterConfig, Kind, Sample, Signal, Telemetry,
@@ -11,7 +10,6 @@ use watershed_pipeline::{
 
 use super::mock::{Loki as MockLoki, Server, Stored};
 use super::{Config, Loki};
-use crate::client::{Client, Credentials};
 use crate::testing;
 
 /// The time of all tests: 2026-01-01.
@@ -302,43 +300,4 @@ async fn only_log_records_are_taken_and_an_empty_batch_sends_nothing() {
     );
     exporter.export_at(&Batch::new(Signal::Logs), NOW).await.unwrap();
     assert_eq!(bodies(&server), 0);
-}
-
-/// Runs only when `LOKI_URL` names a Loki that may be written to, such as `http://127.0.0.1:3100`.
-#[tokio::test]
-async fn a_real_loki_gives_back_what_was_sent() {
-    let Ok(url) = std::env::var("LOKI_URL") else { return };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let service = format!("watershed-test-{now}");
-    let section = Section::from_text("loki", &format!("endpoint: {url}")).unwrap();
-    let client =
-        Client::new(section.read::<Config>().unwrap().options(false), Credentials::default()).unwrap();
-    for protocol in ["push", "otlp"] {
-        let exporter =
-            build(&format!("{{endpoint: '{url}', protocol: {protocol}, tenant: {{id: test}}}}")).unwrap();
-        let records = [(protocol, now), ("quote \" and \\", now + 1), ("line\nend", now + 2)];
-        exporter.export_at(&batch(&service, &records), now).await.unwrap();
-    }
-    let query = format!("{{service_name=\"{service}\"}}");
-    let mut address = reqwest::Url::parse(&format!("{url}/loki/api/v1/query_range")).unwrap();
-    address
-        .query_pairs_mut()
-        .append_pair("query", &query)
-        .append_pair("start", &(now - 1).to_string())
-        .append_pair("end", &(now + SECOND).to_string());
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    loop {
-        let mut request = reqwest::Request::new(reqwest::Method::GET, address.clone());
-        request.headers_mut().insert("x-scope-orgid", HeaderValue::from_static("test"));
-        let text = client.send(request).await.unwrap().text().await.unwrap();
-        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let results = answer["data"]["result"].as_array().unwrap();
-        let count: usize = results.iter().map(|result| result["values"].as_array().unwrap().len()).sum();
-        // The lines that both protocols sent are equal, and Loki keeps each once where their metadata is equal too.
-        if count >= 4 && text.contains("push") && text.contains("otlp") {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "{text}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }

@@ -192,7 +192,7 @@ impl RecordMut<'_> {
         self.edit_span(|row| row.trace_state = trace_state);
     }
 
-    fn edit_log(&mut self, change: impl FnOnce(&mut LogRow)) {
+    pub(crate) fn edit_log(&mut self, change: impl FnOnce(&mut LogRow)) {
         if let Rows::Logs(rows) = &mut self.part.rows
             && let Some(row) = rows.get_mut(self.row)
         {
@@ -201,7 +201,7 @@ impl RecordMut<'_> {
         }
     }
 
-    fn edit_span(&mut self, change: impl FnOnce(&mut SpanRow)) {
+    pub(crate) fn edit_span(&mut self, change: impl FnOnce(&mut SpanRow)) {
         if let Rows::Spans(rows) = &mut self.part.rows
             && let Some(row) = rows.spans.get_mut(self.row)
         {
@@ -282,7 +282,8 @@ fn row_number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-fn retain(part: &mut Part, holder: Holder, keep: impl Fn(&str, Value<'_>) -> bool) -> bool {
+/// Keeps the attributes of a holder for which `keep` says so; says whether any went.
+pub(crate) fn retain(part: &mut Part, holder: Holder, mut keep: impl FnMut(&str, Value<'_>) -> bool) -> bool {
     let wanted: Vec<bool> = Attributes::new(part, part.attributes_of(holder))
         .iter()
         .map(|(key, value)| keep(key, value))

@@ -54,6 +54,10 @@ impl Batch {
         self.id = if is_empty { other.id } else { id::derived(self.id, other.id) };
         self.parts.append(&mut other.parts);
         self.receipts.append(&mut other.receipts);
+        self.received = match (self.received, other.received) {
+            (0, time) | (time, 0) => time,
+            (one, two) => one.min(two),
+        };
     }
 
     /// Splits off the records after the first `count`, if there are more.

@@ -144,6 +144,12 @@ pub struct SpanEvent<'a> {
 }
 
 impl<'a> SpanEvent<'a> {
+    /// The event of this number in the whole part.
+    pub(crate) fn numbered(part: &'a Part, index: usize) -> Option<Self> {
+        let Rows::Spans(rows) = &part.rows else { return None };
+        Some(Self { part, row: rows.events.get(index)? })
+    }
+
     /// When, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn time_unix_nano(self) -> u64 {

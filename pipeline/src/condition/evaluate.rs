@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 
+use super::convert;
 use super::expression::{Comparison, Expression, Literal};
 use super::function::Function;
 use super::term::Term;
-use crate::batch::{Record, SpanEvent};
+use crate::batch::{Array, Record, SpanEvent};
 
 /// What a condition is asked about: a record, and an event of it when the condition is on events.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) record: Record<'a>,
     pub(super) event: Option<SpanEvent<'a>>,
+    /// The bytes of the map that statements keep things in while they work on a record.
+    pub(super) cache: &'a [u8],
 }
 
 impl Expression {
@@ -30,14 +33,22 @@ impl Expression {
             }
             Self::Literal(Literal::Bool(value)) => *value,
             Self::Call { function, arguments } => function.holds(arguments, subject),
-            Self::Literal(_) | Self::Compute { .. } | Self::Path { .. } => false,
+            Self::Literal(_)
+            | Self::Compute { .. }
+            | Self::Path { .. }
+            | Self::List(_)
+            | Self::Step { .. }
+            | Self::Extract { .. } => false,
         }
     }
 
     /// Its value for the subject.
-    fn term<'a>(&'a self, subject: Subject<'a>) -> Term<'a> {
+    pub(super) fn term<'a>(&'a self, subject: Subject<'a>) -> Term<'a> {
         match self {
             Self::Literal(literal) => literal.term(),
+            Self::List(items) => convert::list(items.iter().map(|item| item.term(subject))),
+            Self::Step { from, keys } => keys.iter().fold(from.term(subject), Term::step),
+            Self::Extract { target, pattern } => convert::extract(target.term(subject), &pattern.0),
             Self::Path { field, keys } => {
                 let start = (field.read)(subject).unwrap_or(Term::Nil);
                 keys.iter().fold(start, Term::step)
@@ -49,7 +60,7 @@ impl Expression {
                 rest.iter().fold(first.term(subject), compute)
             }
             Self::Call { function, arguments } if !function.is_condition() => {
-                arguments.first().map_or(Term::Nil, |argument| function.convert(argument.term(subject)))
+                function.convert(arguments, subject)
             }
             _ => Term::Bool(self.holds(subject)),
         }
@@ -57,14 +68,14 @@ impl Expression {
 }
 
 impl Literal {
-    fn term(&self) -> Term<'_> {
+    pub(super) fn term(&self) -> Term<'_> {
         match self {
             Self::Nil => Term::Nil,
             Self::Bool(value) => Term::Bool(*value),
             Self::Int(number) | Self::Named(_, number) => Term::Int(*number),
             Self::Double(number) => Term::Double(*number),
             Self::Text(text) => Term::from(text.as_str()),
-            Self::Bytes(bytes) => Term::Bytes(bytes),
+            Self::Bytes(bytes) => Term::Bytes(bytes.into()),
         }
     }
 }
@@ -81,7 +92,7 @@ impl Function {
             Self::ContainsValue => {
                 let Term::List(items) = argument(0) else { return false };
                 let wanted = argument(1);
-                items.iter().any(|item| Term::from(item).compare(Comparison::Equal, &wanted))
+                Array(&items).iter().any(|item| Term::from(item).compare(Comparison::Equal, &wanted))
             }
             Self::IsString => matches!(argument(0), Term::Text(_)),
             Self::IsInt => matches!(argument(0), Term::Int(_)),
@@ -105,30 +116,9 @@ impl Function {
             _ => false,
         }
     }
-
-    /// The answer of a function that makes one value of another.
-    fn convert(self, value: Term<'_>) -> Term<'_> {
-        match self {
-            Self::Len => value.length(),
-            Self::Int => value.to_int(),
-            Self::Double => value.to_double(),
-            Self::String => value.into_text(),
-            Self::ToLowerCase => change_letters(value, char::is_uppercase, str::to_lowercase),
-            Self::ToUpperCase => change_letters(value, char::is_lowercase, str::to_uppercase),
-            Self::TraceId | Self::SpanId => value,
-            _ => Term::Nil,
-        }
-    }
 }
 
+/// The text that a value is; none for values of other types.
 fn plain_text(term: Term<'_>) -> Option<Cow<'_, str>> {
     if let Term::Text(text) = term { Some(text) } else { None }
-}
-
-/// Changes a text that has a letter to change, and leaves everything else as it is.
-fn change_letters<'a>(term: Term<'a>, wrong: fn(char) -> bool, change: fn(&str) -> String) -> Term<'a> {
-    match term {
-        Term::Text(text) if text.chars().any(wrong) => Term::Text(change(&text).into()),
-        other => other,
-    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::field::Field;
-use super::function::Function;
+use super::function::{EXTRACT_PATTERNS, Function, IS_MATCH};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
@@ -21,7 +21,19 @@ pub(super) enum Expression {
         field: &'static Field,
         keys: Vec<Key>,
     },
+    /// Values in brackets.
+    List(Vec<Self>),
+    /// A look into what a function gave.
+    Step {
+        from: Box<Self>,
+        keys: Vec<Key>,
+    },
     Match {
+        target: Box<Self>,
+        pattern: Pattern,
+    },
+    /// The named groups of an expression as a map.
+    Extract {
         target: Box<Self>,
         pattern: Pattern,
     },
@@ -121,7 +133,11 @@ impl Expression {
             Self::Or(_) | Self::And(_) | Self::Not(_) | Self::Compare(_) | Self::Match { .. } => true,
             Self::Literal(literal) => matches!(literal, Literal::Bool(_)),
             Self::Call { function, .. } => function.is_condition(),
-            Self::Compute { .. } | Self::Path { .. } => false,
+            Self::Compute { .. }
+            | Self::Path { .. }
+            | Self::List(_)
+            | Self::Step { .. }
+            | Self::Extract { .. } => false,
         }
     }
 
@@ -150,20 +166,45 @@ impl fmt::Display for Expression {
             Self::Literal(literal) => literal.fmt(f),
             Self::Path { field, keys } => {
                 write!(f, "{}.{}", field.of.name(), field.name)?;
-                keys.iter().try_for_each(|key| match key {
-                    Key::Text(text) => write!(f, "[{}]", Quoted(text)),
-                    Key::Index(index) => write!(f, "[{index}]"),
-                })
+                keys.iter().try_for_each(|key| key.fmt(f))
             }
-            Self::Match { target, pattern } => write!(f, "IsMatch({target}, {})", Quoted(pattern.0.as_str())),
+            Self::List(items) => {
+                f.write_str("[")?;
+                commas(f, items)?;
+                f.write_str("]")
+            }
+            Self::Step { from, keys } => {
+                from.fmt(f)?;
+                keys.iter().try_for_each(|key| key.fmt(f))
+            }
+            Self::Extract { target, pattern } => {
+                write!(f, "{EXTRACT_PATTERNS}({target}, {})", Quoted(pattern.0.as_str()))
+            }
+            Self::Match { target, pattern } => {
+                write!(f, "{IS_MATCH}({target}, {})", Quoted(pattern.0.as_str()))
+            }
             Self::Call { function, arguments } => {
                 write!(f, "{}(", function.name())?;
-                for (index, argument) in arguments.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { ", " };
-                    write!(f, "{separator}{argument}")?;
-                }
+                commas(f, arguments)?;
                 f.write_str(")")
             }
+        }
+    }
+}
+
+fn commas(f: &mut fmt::Formatter<'_>, values: &[Expression]) -> fmt::Result {
+    for (index, value) in values.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        write!(f, "{separator}{value}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "[{}]", Quoted(text)),
+            Self::Index(index) => write!(f, "[{index}]"),
         }
     }
 }

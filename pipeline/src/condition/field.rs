@@ -22,7 +22,10 @@ const fn field(of: ConditionContext, name: &'static str, read: Read) -> Field {
     Field { of, name, read }
 }
 
-static FIELDS: [Field; 60] = [
+/// The map that statements keep things in while they work on one record; conditions don't have it.
+pub(super) const CACHE: &str = "cache";
+
+static FIELDS: [Field; 67] = [
     field(Resource, "attributes", |s| Some(Term::Attributes(s.record.resource().attributes()))),
     field(Resource, "schema_url", |s| Some(s.record.resource().schema_url().into())),
     field(Resource, "dropped_attributes_count", |s| {
@@ -87,7 +90,18 @@ static FIELDS: [Field; 60] = [
     field(DataPoint, "time_unix_nano", |s| Some(s.record.point()?.time_unix_nano().into())),
     field(DataPoint, "start_time_unix_nano", |s| Some(s.record.point()?.start_time_unix_nano().into())),
     field(DataPoint, "flags", |s| Some(s.record.point()?.flags().into())),
+    field(Resource, CACHE, cache),
+    field(Scope, CACHE, cache),
+    field(Log, CACHE, cache),
+    field(Span, CACHE, cache),
+    field(SpanEvent, CACHE, cache),
+    field(Metric, CACHE, cache),
+    field(DataPoint, CACHE, cache),
 ];
+
+fn cache(subject: Subject<'_>) -> Option<Term<'_>> {
+    Some(Term::Map(subject.cache.into()))
+}
 
 fn kind_name(kind: i32) -> &'static str {
     match kind {

@@ -1,5 +1,7 @@
 //! The functions of the language and the names of numbers.
 
+use std::ops::RangeInclusive;
+
 use super::ConditionContext;
 
 /// What a function does; see the module documentation of the language for each.
@@ -25,50 +27,71 @@ pub(super) enum Function {
     SpanId,
     HasAttrKeyOnDatapoint,
     HasAttrOnDatapoint,
+    Bool,
+    Concat,
+    Hex,
+    ParseJson,
+    ParseKeyValue,
+    Sha256,
+    Split,
+    Substring,
+    Trim,
 }
 
-/// Name, meaning, number of arguments.
-static FUNCTIONS: [(&str, Function, usize); 20] = [
-    ("HasPrefix", Function::HasPrefix, 2),
-    ("HasSuffix", Function::HasSuffix, 2),
-    ("ContainsValue", Function::ContainsValue, 2),
-    ("IsString", Function::IsString, 1),
-    ("IsInt", Function::IsInt, 1),
-    ("IsDouble", Function::IsDouble, 1),
-    ("IsBool", Function::IsBool, 1),
-    ("IsMap", Function::IsMap, 1),
-    ("IsList", Function::IsList, 1),
-    ("IsRootSpan", Function::IsRootSpan, 0),
-    ("Len", Function::Len, 1),
-    ("ToLowerCase", Function::ToLowerCase, 1),
-    ("ToUpperCase", Function::ToUpperCase, 1),
-    ("Int", Function::Int, 1),
-    ("Double", Function::Double, 1),
-    ("String", Function::String, 1),
-    ("TraceID", Function::TraceId, 1),
-    ("SpanID", Function::SpanId, 1),
-    ("HasAttrKeyOnDatapoint", Function::HasAttrKeyOnDatapoint, 1),
-    ("HasAttrOnDatapoint", Function::HasAttrOnDatapoint, 2),
+/// Name, meaning, fewest and most arguments.
+static FUNCTIONS: [(&str, Function, usize, usize); 29] = [
+    ("HasPrefix", Function::HasPrefix, 2, 2),
+    ("HasSuffix", Function::HasSuffix, 2, 2),
+    ("ContainsValue", Function::ContainsValue, 2, 2),
+    ("IsString", Function::IsString, 1, 1),
+    ("IsInt", Function::IsInt, 1, 1),
+    ("IsDouble", Function::IsDouble, 1, 1),
+    ("IsBool", Function::IsBool, 1, 1),
+    ("IsMap", Function::IsMap, 1, 1),
+    ("IsList", Function::IsList, 1, 1),
+    ("IsRootSpan", Function::IsRootSpan, 0, 0),
+    ("Len", Function::Len, 1, 1),
+    ("ToLowerCase", Function::ToLowerCase, 1, 1),
+    ("ToUpperCase", Function::ToUpperCase, 1, 1),
+    ("Int", Function::Int, 1, 1),
+    ("Double", Function::Double, 1, 1),
+    ("String", Function::String, 1, 1),
+    ("TraceID", Function::TraceId, 1, 1),
+    ("SpanID", Function::SpanId, 1, 1),
+    ("HasAttrKeyOnDatapoint", Function::HasAttrKeyOnDatapoint, 1, 1),
+    ("HasAttrOnDatapoint", Function::HasAttrOnDatapoint, 2, 2),
+    ("Bool", Function::Bool, 1, 1),
+    ("Concat", Function::Concat, 2, 2),
+    ("Hex", Function::Hex, 1, 1),
+    ("ParseJSON", Function::ParseJson, 1, 1),
+    ("ParseKeyValue", Function::ParseKeyValue, 1, 3),
+    ("SHA256", Function::Sha256, 1, 1),
+    ("Split", Function::Split, 2, 2),
+    ("Substring", Function::Substring, 3, 3),
+    ("Trim", Function::Trim, 1, 2),
 ];
 
-/// The name of the function that has a form of its own in the tree.
+/// The functions that have a form of their own in the tree, because they hold a compiled expression.
 pub(super) const IS_MATCH: &str = "IsMatch";
+pub(super) const EXTRACT_PATTERNS: &str = "ExtractPatterns";
 
 impl Function {
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        FUNCTIONS.iter().find(|(own, ..)| *own == name).map(|(_, function, _)| *function)
+        FUNCTIONS.iter().find(|(own, ..)| *own == name).map(|(_, function, ..)| *function)
     }
 
     pub(super) fn name(self) -> &'static str {
-        FUNCTIONS.iter().find(|(_, function, _)| *function == self).map_or("", |(name, ..)| name)
+        FUNCTIONS.iter().find(|(_, function, ..)| *function == self).map_or("", |(name, ..)| name)
     }
 
-    pub(super) fn argument_count(self) -> usize {
-        FUNCTIONS.iter().find(|(_, function, _)| *function == self).map_or(0, |(.., count)| *count)
+    /// How many arguments it takes.
+    pub(super) fn argument_count(self) -> RangeInclusive<usize> {
+        let found = FUNCTIONS.iter().find(|(_, function, ..)| *function == self);
+        found.map_or(0..=0, |(.., fewest, most)| *fewest..=*most)
     }
 
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        FUNCTIONS.iter().map(|(name, ..)| *name).chain([IS_MATCH])
+        FUNCTIONS.iter().map(|(name, ..)| *name).chain([IS_MATCH, EXTRACT_PATTERNS])
     }
 
     /// Whether the answer is true or false.
@@ -93,7 +116,16 @@ impl Function {
             | Self::Double
             | Self::String
             | Self::TraceId
-            | Self::SpanId => false,
+            | Self::SpanId
+            | Self::Bool
+            | Self::Concat
+            | Self::Hex
+            | Self::ParseJson
+            | Self::ParseKeyValue
+            | Self::Sha256
+            | Self::Split
+            | Self::Substring
+            | Self::Trim => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::error::Fault;
 
-/// The longest condition, in bytes.
+/// The longest condition or statement, in bytes.
 const TEXT_MAX: usize = 16 * 1024;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ const SYMBOLS: [&str; 16] =
 /// Splits the text; the last token is always the end.
 pub(super) fn tokens(text: &str) -> Result<Vec<(Token<'_>, usize)>, Fault> {
     if text.len() > TEXT_MAX {
-        let message = format!("the condition has {} bytes; write one of at most {TEXT_MAX}", text.len());
+        let message = format!("the text has {} bytes; write one of at most {TEXT_MAX}", text.len());
         return Err(Fault::new(TEXT_MAX, message));
     }
     let mut found = Vec::new();

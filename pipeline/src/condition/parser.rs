@@ -2,21 +2,20 @@
 
 use super::ConditionContext;
 use super::error::{ConditionError, Fault};
-use super::expression::{Comparison, Expression, Key, Literal, Operator, Pattern};
-use super::field;
-use super::function::{Function, IS_MATCH, named_number, number_names};
+use super::expression::{Comparison, Expression, Key, Literal, Operator};
+use super::field::{self, Field};
+use super::function::{named_number, number_names};
 use super::lexer::{Token, tokens};
+use crate::batch::Signal;
 use watershed_config::suggest;
 
 /// How deep parentheses, `not` and functions may nest.
 const DEPTH_MAX: usize = 32;
-/// How large a compiled regular expression may be, in bytes.
-const PATTERN_SIZE_MAX: usize = 1 << 20;
 
 /// Parses a whole condition.
 pub(super) fn parse(text: &str, context: ConditionContext) -> Result<Expression, ConditionError> {
     let parse = || {
-        let mut parser = Parser { tokens: tokens(text)?, position: 0, depth: 0, context };
+        let mut parser = Parser::new(text, context)?;
         let at = parser.at();
         let whole = parser.or()?;
         parser.expect_end()?;
@@ -25,57 +24,84 @@ pub(super) fn parse(text: &str, context: ConditionContext) -> Result<Expression,
     parse().map_err(|fault| ConditionError::new(text, fault))
 }
 
+/// What a text on a signal is on, as the prefixes of its paths say: the most detailed one counts. Without any, it is
+/// on log records, spans or metrics.
+pub(super) fn most_detailed(text: &str, signal: Signal) -> ConditionContext {
+    match signal {
+        Signal::Logs => ConditionContext::Log,
+        Signal::Traces if has_prefix(text, "spanevent") => ConditionContext::SpanEvent,
+        Signal::Traces => ConditionContext::Span,
+        Signal::Metrics if has_prefix(text, "datapoint") => ConditionContext::DataPoint,
+        Signal::Metrics => ConditionContext::Metric,
+    }
+}
+
 /// Whether a path of the text begins with this word.
-pub(super) fn has_prefix(text: &str, word: &str) -> bool {
+fn has_prefix(text: &str, word: &str) -> bool {
     let tokens = tokens(text).unwrap_or_default();
     tokens
         .windows(2)
         .any(|pair| matches!(pair, [(Token::Word(first), _), (Token::Symbol("."), _)] if *first == word))
 }
 
-struct Parser<'t> {
+pub(super) struct Parser<'t> {
     tokens: Vec<(Token<'t>, usize)>,
     position: usize,
     depth: usize,
-    context: ConditionContext,
+    pub(super) context: ConditionContext,
+    /// Whether paths may name the cache.
+    pub(super) has_cache: bool,
+    /// The fields that paths have named so far.
+    pub(super) fields: Vec<&'static Field>,
 }
 
 impl<'t> Parser<'t> {
-    fn peek(&self) -> &Token<'t> {
+    pub(super) fn new(text: &'t str, context: ConditionContext) -> Result<Self, Fault> {
+        Ok(Self {
+            tokens: tokens(text)?,
+            position: 0,
+            depth: 0,
+            context,
+            has_cache: false,
+            fields: Vec::new(),
+        })
+    }
+
+    pub(super) fn peek(&self) -> &Token<'t> {
         self.tokens.get(self.position).map_or(&Token::End, |(token, _)| token)
     }
 
     /// The byte where the next token begins.
-    fn at(&self) -> usize {
+    pub(super) fn at(&self) -> usize {
         self.tokens.get(self.position).or(self.tokens.last()).map_or(0, |(_, at)| *at)
     }
 
-    fn next(&mut self) -> Token<'t> {
+    pub(super) fn next(&mut self) -> Token<'t> {
         let token = self.peek().clone();
         self.position += 1;
         token
     }
 
-    fn take_symbol(&mut self, symbol: &str) -> bool {
+    pub(super) fn take_symbol(&mut self, symbol: &str) -> bool {
         let found = matches!(self.peek(), Token::Symbol(own) if *own == symbol);
         self.position += usize::from(found);
         found
     }
 
-    fn take_word(&mut self, word: &str) -> bool {
+    pub(super) fn take_word(&mut self, word: &str) -> bool {
         let found = matches!(self.peek(), Token::Word(own) if *own == word);
         self.position += usize::from(found);
         found
     }
 
-    fn expect_symbol(&mut self, symbol: &str) -> Result<(), Fault> {
+    pub(super) fn expect_symbol(&mut self, symbol: &str) -> Result<(), Fault> {
         if self.take_symbol(symbol) {
             return Ok(());
         }
         Err(Fault::new(self.at(), format!("expected `{symbol}`, found {}", describe(self.peek()))))
     }
 
-    fn expect_end(&self) -> Result<(), Fault> {
+    pub(super) fn expect_end(&self) -> Result<(), Fault> {
         if *self.peek() == Token::End {
             return Ok(());
         }
@@ -83,7 +109,7 @@ impl<'t> Parser<'t> {
         Err(Fault::new(self.at(), message))
     }
 
-    fn or(&mut self) -> Result<Expression, Fault> {
+    pub(super) fn or(&mut self) -> Result<Expression, Fault> {
         self.chain("or", Self::and, Expression::Or)
     }
 
@@ -132,7 +158,7 @@ impl<'t> Parser<'t> {
         Ok(Expression::Compare(Box::new((left, comparison, right))))
     }
 
-    fn sum(&mut self) -> Result<Expression, Fault> {
+    pub(super) fn sum(&mut self) -> Result<Expression, Fault> {
         self.compute(Self::product, &[("+", Operator::Add), ("-", Operator::Subtract)])
     }
 
@@ -176,7 +202,12 @@ impl<'t> Parser<'t> {
             Token::Word("nil") => Expression::Literal(Literal::Nil),
             Token::Word("true") => Expression::Literal(Literal::Bool(true)),
             Token::Word("false") => Expression::Literal(Literal::Bool(false)),
-            Token::Word(word) if self.take_symbol("(") => self.call(word, at)?,
+            Token::Symbol("[") => self.list()?,
+            Token::Word(word) if self.take_symbol("(") => {
+                let value = self.call(word, at)?;
+                let keys = self.keys()?;
+                if keys.is_empty() { value } else { Expression::Step { from: Box::new(value), keys } }
+            }
             Token::Word(word) => self.named(word, at)?,
             token @ (Token::Symbol(_) | Token::End) => {
                 let message = format!("expected a field, a value or a function, found {}", describe(&token));
@@ -185,7 +216,29 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn nested(&mut self, inner: fn(&mut Self) -> Result<Expression, Fault>) -> Result<Expression, Fault> {
+    /// Values in brackets, after the opening one.
+    fn list(&mut self) -> Result<Expression, Fault> {
+        let items = self.values("]")?;
+        Ok(Expression::List(items.into_iter().map(|(item, _)| item).collect()))
+    }
+
+    /// Values with commas between them up to a closing symbol, each with the byte where it begins.
+    pub(super) fn values(&mut self, end: &str) -> Result<Vec<(Expression, usize)>, Fault> {
+        let mut values = Vec::new();
+        while !self.take_symbol(end) {
+            if !values.is_empty() {
+                self.expect_symbol(",")?;
+            }
+            let at = self.at();
+            values.push((require_operand(self.nested(Self::sum)?, at)?, at));
+        }
+        Ok(values)
+    }
+
+    pub(super) fn nested(
+        &mut self,
+        inner: fn(&mut Self) -> Result<Expression, Fault>,
+    ) -> Result<Expression, Fault> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(Fault::new(self.at(), format!("nested deeper than {DEPTH_MAX}; write it flatter")));
@@ -218,6 +271,12 @@ impl<'t> Parser<'t> {
             path.push_str(word);
         }
         let field = field::resolve(&path, self.context, at)?;
+        if field.name == field::CACHE && (!self.has_cache || field.of != self.context) {
+            let message =
+                "`cache` belongs to the statements on one thing, and is read and written by these only";
+            return Err(Fault::new(at, message));
+        }
+        self.fields.push(field);
         Ok(Expression::Path { field, keys: self.keys()? })
     }
 
@@ -236,97 +295,6 @@ impl<'t> Parser<'t> {
         }
         Ok(keys)
     }
-
-    /// A function, after its opening parenthesis.
-    fn call(&mut self, name: &str, at: usize) -> Result<Expression, Fault> {
-        let function = Function::from_name(name);
-        if function.is_none() && name != IS_MATCH {
-            let near = suggest(name, Function::names());
-            let hint = near.map_or_else(
-                || format!("there is {}", Function::names().collect::<Vec<_>>().join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            return Err(Fault::new(at, format!("unknown function `{name}`; {hint}")));
-        }
-        let mut arguments = Vec::new();
-        while !self.take_symbol(")") {
-            if !arguments.is_empty() {
-                self.expect_symbol(",")?;
-            }
-            let at = self.at();
-            arguments.push((require_operand(self.nested(Self::sum)?, at)?, at));
-        }
-        match function {
-            Some(function) => finish_call(function, arguments, self.context, at),
-            None => finish_match(arguments, at),
-        }
-    }
-}
-
-/// Checks the arguments of a function.
-fn finish_call(
-    function: Function,
-    arguments: Vec<(Expression, usize)>,
-    context: ConditionContext,
-    at: usize,
-) -> Result<Expression, Fault> {
-    let (name, count) = (function.name(), function.argument_count());
-    if arguments.len() != count {
-        let message = format!("`{name}` takes {count} arguments, not {}", arguments.len());
-        return Err(Fault::new(at, message));
-    }
-    if let Some(only) = function.only_in().filter(|only| *only != context) {
-        let message = format!(
-            "`{name}` works in a condition on a {} only; this one is on a {}",
-            only.name(),
-            context.name()
-        );
-        return Err(Fault::new(at, message));
-    }
-    for (argument, at) in &arguments {
-        check_argument(function, argument).map_err(|message| Fault::new(*at, message))?;
-    }
-    let arguments = arguments.into_iter().map(|(argument, _)| argument).collect();
-    Ok(Expression::Call { function, arguments })
-}
-
-fn check_argument(function: Function, argument: &Expression) -> Result<(), String> {
-    let length = match function {
-        Function::TraceId => 16,
-        Function::SpanId => 8,
-        Function::HasAttrKeyOnDatapoint | Function::HasAttrOnDatapoint => {
-            return match argument {
-                Expression::Literal(Literal::Text(_)) => Ok(()),
-                _ => Err(format!("`{}` needs a text in quotes", function.name())),
-            };
-        }
-        _ => return Ok(()),
-    };
-    match argument {
-        Expression::Literal(Literal::Bytes(bytes)) if bytes.len() == length => Ok(()),
-        _ => Err(format!(
-            "`{}` needs {length} bytes, written as 0x and {} hexadecimal digits",
-            function.name(),
-            2 * length
-        )),
-    }
-}
-
-fn finish_match(arguments: Vec<(Expression, usize)>, at: usize) -> Result<Expression, Fault> {
-    let Ok([(target, _), (pattern, pattern_at)]) = <[_; 2]>::try_from(arguments) else {
-        return Err(Fault::new(at, "`IsMatch` takes a value and a regular expression"));
-    };
-    let Expression::Literal(Literal::Text(pattern)) = pattern else {
-        return Err(Fault::new(pattern_at, "expected a regular expression in quotes"));
-    };
-    let compiled = regex::RegexBuilder::new(&pattern).size_limit(PATTERN_SIZE_MAX).build();
-    let compiled = compiled.map_err(|error| {
-        // The library's text shows the expression on several lines; its last one says what is wrong.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        Fault::new(pattern_at, format!("`{pattern}` is not a regular expression: {reason}"))
-    })?;
-    Ok(Expression::Match { target: Box::new(target), pattern: Pattern(compiled) })
 }
 
 fn number(sign: &str, digits: &str, at: usize) -> Result<Literal, Fault> {
@@ -341,7 +309,7 @@ fn number(sign: &str, digits: &str, at: usize) -> Result<Literal, Fault> {
     }
 }
 
-fn require_condition(expression: Expression, at: usize) -> Result<Expression, Fault> {
+pub(super) fn require_condition(expression: Expression, at: usize) -> Result<Expression, Fault> {
     if expression.is_condition() {
         return Ok(expression);
     }
@@ -358,7 +326,7 @@ fn require_operand(expression: Expression, at: usize) -> Result<Expression, Faul
     Err(Fault::new(at, "expected a value, found a comparison; join comparisons with `and` or `or`"))
 }
 
-fn describe(token: &Token<'_>) -> String {
+pub(super) fn describe(token: &Token<'_>) -> String {
     match token {
         Token::Word(word) => format!("`{word}`"),
         Token::Number(digits) => format!("`{digits}`"),

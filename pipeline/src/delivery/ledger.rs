@@ -5,10 +5,11 @@
 //! load says so itself when it is dropped. Nothing can leave in silence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::batch::{Batch, Signal};
+use crate::batch::{Batch, Signal, now};
 use crate::component::Refusal;
-use crate::telemetry::{Counter, Gauge, Telemetry, Unit};
+use crate::telemetry::{Counter, Gauge, Histogram, Telemetry, Unit};
 
 /// Why items were dropped, as the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +62,7 @@ pub(crate) struct Ledger {
     enqueue_failed: Counter,
     dropped: [Counter; 6],
     held: Gauge,
+    lag: Histogram,
 }
 
 impl Ledger {
@@ -92,6 +94,11 @@ impl Ledger {
                 Unit::Items,
                 "Items waiting for the exporter or on their way.",
                 &[("exporter", exporter)],
+            ),
+            lag: telemetry.histogram(
+                "otelcol_exporter_delivery_lag",
+                "From the receipt of the oldest item of a batch until the far end has taken the batch, over restarts too.",
+                &[("exporter", exporter), ("data_type", signal.name())],
             ),
         }
     }
@@ -145,7 +152,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn new(batch: Batch, ledger: &Arc<Ledger>) -> Self {
+    pub(crate) fn new(mut batch: Batch, ledger: &Arc<Ledger>) -> Self {
+        batch.receive();
         let open = batch.len();
         ledger.held.add(signed(open));
         Self { batch, open, ledger: Arc::clone(ledger), claims: Vec::new(), sequence: None }
@@ -214,6 +222,10 @@ impl Load {
     pub(crate) fn sent(&mut self, items: usize) {
         let items = self.close(items);
         self.ledger.sent.add(items as u64);
+        if items > 0 {
+            // A clock that was set back in between makes it 0.
+            self.ledger.lag.observe(Duration::from_nanos(now().saturating_sub(self.batch.received())));
+        }
     }
 
     /// So many items are lost for good.
@@ -266,4 +278,27 @@ impl Drop for Load {
 
 fn signed(items: usize) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_that_of_the_oldest_item_and_only_of_what_the_far_end_took() {
+        let telemetry = Telemetry::new();
+        let ledger = Arc::new(Ledger::new(&telemetry, "x", Signal::Logs));
+        let load = |seconds: u64| {
+            let mut batch = Batch::builder(Signal::Logs).record(|log| log.set_body("a")).build();
+            batch.set_received(now() - seconds * 1_000_000_000);
+            Load::new(batch, &ledger)
+        };
+        let mut merged = load(7);
+        merged.append(load(40));
+        merged.append(load(3));
+        merged.sent(3);
+        load(20).dropped(DropReason::Rejected, 1);
+        let [lag] = &telemetry.distributions()[..] else { panic!("one histogram") };
+        assert_eq!((lag.count(), lag.sum.as_secs()), (1, 40));
+    }
 }

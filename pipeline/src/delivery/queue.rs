@@ -176,7 +176,7 @@ impl Queue for MemoryQueue {
 }
 
 /// So many bytes in KiB, rounded up: a semaphore can't be asked for more than fits 32 bits.
-fn kibibytes(bytes: usize) -> u32 {
+pub(super) fn kibibytes(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).max(1)
 }
 

@@ -40,7 +40,8 @@ pub struct DeliveryOptions {
 pub struct SendingQueue {
     /// Whether there is a queue. Without one the sender waits until the far end has answered.
     pub enabled: bool,
-    /// How many batches are sent at the same time, from 1 to 1000. Default 10.
+    /// How many batches are sent at the same time, from 1 to 1000. Default 10. A batch that waits for its next attempt
+    /// lets the next one go first, until 100 batches or 16 MiB wait so; with 1, batches go out in their order instead.
     pub num_consumers: usize,
     /// How much the queue holds, in the unit of `sizer`, from admission until the far end has answered.
     /// Default 1000 in memory; on disk only `quota` counts unless this is given.

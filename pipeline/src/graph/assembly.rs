@@ -78,6 +78,7 @@ pub(super) fn assemble(
         telemetry: cx.telemetry.clone(),
         shutdown_timeout: cx.shutdown_timeout,
         vault: cx.storage.as_deref().map(|root| Arc::new(Vault::new(root))),
+        files: cx.shared.get().unwrap_or_default(),
         extensions,
         diagram: diagram::mermaid(document, topology),
         warnings: unused(document),

@@ -182,6 +182,19 @@ pub(crate) fn encode_map(entries: &[(String, AnyValue)]) -> Vec<u8> {
     writer.finish().into()
 }
 
+/// The bytes of a `KeyValueList` of these entries.
+pub(crate) fn encode_entries(entries: &[(&str, Value<'_>)]) -> Vec<u8> {
+    let mut writer = BackwardWriter::with_capacity(64);
+    for (key, value) in entries.iter().rev() {
+        let entry = writer.mark();
+        value_backwards(&mut writer, *value);
+        writer.close(entry, 2);
+        writer.text_field(1, key.as_bytes());
+        writer.close(entry, 1);
+    }
+    writer.finish().into()
+}
+
 fn array_backwards(writer: &mut BackwardWriter, items: &[AnyValue]) {
     for item in items.iter().rev() {
         let mark = writer.mark();
@@ -217,6 +230,20 @@ fn any_value_backwards(writer: &mut BackwardWriter, value: &AnyValue) {
             map_backwards(writer, entries);
             writer.close(mark, 6);
         }
+    }
+}
+
+/// The content of an `AnyValue` message, from how it is read.
+fn value_backwards(writer: &mut BackwardWriter, value: Value<'_>) {
+    match value {
+        Value::Empty => {}
+        Value::Str(text) => writer.bytes_field(1, text.as_bytes()),
+        Value::Bool(value) => scalar(writer, 2, u64::from(value)),
+        Value::Int(value) => scalar(writer, 3, value.cast_unsigned()),
+        Value::Double(value) => writer.double_field(4, value),
+        Value::Array(Array(items)) => writer.bytes_field(5, items),
+        Value::Map(Map(entries)) => writer.bytes_field(6, entries),
+        Value::Bytes(bytes) => writer.bytes_field(7, bytes),
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::payload::{Encoding, PayloadError};
 use super::record::Record;
-use crate::batch::Batch;
+use crate::batch::{Batch, now};
 use crate::metadata::Metadata;
 use crate::otlp::DecodeError;
 
@@ -48,10 +47,9 @@ pub(crate) fn to_record(batch: &Batch, reason: Option<&str>, encoding: Encoding)
     let note = Note { sender, reason: reason.map(str::to_owned) };
     let note = if note == Note::default() { None } else { serde_json::to_vec(&note).ok() };
     let (encoding, payload) = encoding.encode(batch.to_otlp());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Record {
         id: batch.id(),
-        time: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        time: if batch.received() == 0 { now() } else { batch.received() },
         items: u32::try_from(batch.len()).unwrap_or(u32::MAX),
         signal: batch.signal(),
         note: note.map(Bytes::from).unwrap_or_default(),
@@ -68,6 +66,7 @@ pub(crate) fn to_batch(record: &Record) -> Result<Batch, UnreadableRecord> {
     let message = record.message()?;
     let mut batch = Batch::from_otlp(record.signal, message)?;
     batch.set_id(record.id);
+    batch.set_received(record.time);
     let metadata = read(record).sender.map(|sender| Arc::new(Metadata::new(sender.headers, sender.address)));
     batch.set_metadata(metadata);
     Ok(batch)
@@ -101,13 +100,14 @@ mod tests {
     fn a_batch_comes_back_with_its_id_and_its_sender() {
         let mut batch = Batch::builder(Signal::Logs).record(|log| log.set_severity_number(9)).build();
         batch.set_id(12);
+        batch.set_received(34);
         assert!(to_record(&batch, None, Encoding::Plain).note.is_empty());
         let metadata = Metadata::new([("Tenant".to_owned(), "a".to_owned())], "::1".parse().ok());
         batch.set_metadata(Some(Arc::new(metadata)));
         for encoding in [Encoding::Plain, Encoding::Lz4] {
             let record = to_record(&batch, Some("too long"), encoding);
             let back = to_batch(&record).unwrap();
-            assert_eq!((back.id(), back.to_otlp()), (12, batch.to_otlp()));
+            assert_eq!((back.id(), back.received(), back.to_otlp()), (12, 34, batch.to_otlp()));
             assert_eq!(back.metadata(), batch.metadata());
             assert_eq!(reason(&record), "too long");
         }

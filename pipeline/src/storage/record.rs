@@ -6,7 +6,7 @@
 //! | 4 | 4 | length of note and payload together |
 //! | 8 | 8 | sequence number in its queue |
 //! | 16 | 16 | batch id |
-//! | 32 | 8 | when it was taken, nanoseconds since 1970 (in a seal: the items of the segment) |
+//! | 32 | 8 | when it was received, nanoseconds since 1970 (in a seal: the items of the segment) |
 //! | 40 | 4 | items (in a seal: the records of the segment) |
 //! | 44 | 4 | length of the note |
 //! | 48 | 1 | signal: 0 logs, 1 traces, 2 metrics |

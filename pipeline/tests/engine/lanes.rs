@@ -185,3 +185,34 @@ service: {pipelines: {logs: {receivers: [input], processors: [hold], exporters: 
     let times: Vec<u128> = bench.attempts("local").iter().map(|attempt| attempt.at).collect();
     assert_eq!(times, [3000, 4000]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_a_processor_asked_for_is_read_again_when_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("numbers");
+    let text = format!(
+        "
+receivers: {{input: }}
+processors: {{listed: {{file: {}}}}}
+exporters: {{local: }}
+service: {{pipelines: {{logs: {{receivers: [input], processors: [listed], exporters: [local]}}}}}}
+",
+        file.display()
+    );
+    let bench = Bench::new();
+    let errors = bench.build(&text).unwrap_err().to_string();
+    assert!(errors.contains("processors.listed.file: can't read `"), "{errors}");
+    std::fs::write(&file, "1").unwrap();
+    let (_stop, _running) = start(bench.graph(&text));
+    bench.send("input", logs(0..30)).await.unwrap();
+    for (text, has_failed) in [("2\n20", false), ("no number", true)] {
+        std::fs::write(&file, text).unwrap();
+        // Time stands still while the engine reads.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        bench.send("input", logs(0..30)).await.unwrap();
+        // Each lane asked for the file.
+        let failures = bench.count("otelcol_processor_file_failures", &[("processor", "listed")]);
+        assert_eq!(failures > 0, has_failed);
+    }
+    assert_eq!(bench.delivered("local"), [1, 2, 2, 20, 20]);
+}

@@ -9,6 +9,8 @@ mod graph;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod parking;
+#[cfg(test)]
 mod start_and_stop;
 #[cfg(test)]
 mod support;

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use watershed_config::{BuildError, Document, Period, Source, Sources, load};
+use watershed_config::{BuildError, ByteSize, Document, Period, Source, Sources, load};
 use watershed_pipeline::*;
 
 /// What a script answers to an attempt to export.
@@ -203,6 +203,7 @@ pub(crate) fn registry() -> Registry {
             processor::<Keyed>(),
             processor::<Derive>(),
             processor::<Trouble>(),
+            processor::<Listed>(),
         ],
         &[exporter::<Local>(), exporter::<Far>()],
     )
@@ -407,6 +408,38 @@ impl Processor for RunningPass {
         if self.even {
             batch.retain(|record| record.log().and_then(number).unwrap_or(1) % 2 == 0);
         }
+        out.push(batch);
+    }
+}
+
+/// Passes on only the numbers that a file lists, one a line.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    file: std::path::PathBuf,
+}
+
+pub(crate) struct RunningListed(Watched<Vec<i64>>);
+
+impl ProcessorConfig for Listed {
+    const TYPE: &'static str = "listed";
+    const SOURCE: &'static str = "";
+    type Processor = RunningListed;
+
+    fn build(&self, cx: &Context) -> Result<RunningListed, BuildError> {
+        let parse = |text: &str| {
+            let numbers = text.lines().map(|line| line.parse::<i64>().map_err(|error| error.to_string()));
+            numbers.collect()
+        };
+        let listed = cx.watch_file(&self.file, ByteSize::new(100), parse);
+        listed.map(RunningListed).map_err(|error| BuildError::at("file", error))
+    }
+}
+
+impl Processor for RunningListed {
+    fn process(&mut self, mut batch: Batch, _: Instant, out: &mut Out) {
+        let listed = self.0.get();
+        batch.retain(|record| record.log().and_then(number).is_some_and(|number| listed.contains(&number)));
         out.push(batch);
     }
 }

@@ -11,10 +11,6 @@ pub(super) fn default_fields() -> Vec<Field> {
     vec![Field::Service, Field::Severity, Field::Body]
 }
 
-pub(super) fn default_tenant_attributes() -> Vec<String> {
-    ["tenant.id", "tenant_id", "tenant"].map(str::to_owned).into()
-}
-
 /// Makes the keys of records.
 #[derive(Clone)]
 pub(super) struct Keys {

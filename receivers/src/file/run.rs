@@ -44,7 +44,8 @@ struct Step {
 /// What a step is to do, in this order.
 #[derive(Default)]
 struct Work {
-    delivered: Option<Round>,
+    /// What was taken since the last step. While a long one runs, that can be more than one round.
+    delivered: Vec<Round>,
     changes: Changes,
     read: bool,
 }
@@ -102,7 +103,7 @@ impl Driver {
                 () = self.shutdown.requested() => return state.finish().await,
                 round = delivered(&mut state.sending) => {
                     state.sending = None;
-                    state.work.delivered = Some(round);
+                    state.work.delivered.push(round);
                     state.begin = Instant::now();
                 }
                 step = finished(&mut state.step) => {
@@ -176,7 +177,7 @@ impl State {
     /// Begins a step if there is something to do and nothing is being done.
     fn begin_step(&mut self, now: Instant, look_interval: Duration) {
         let can_read = self.may_read && self.next.is_none();
-        let has_work = can_read || self.work.delivered.is_some() || self.work.changes != Changes::default();
+        let has_work = can_read || !self.work.delivered.is_empty() || self.work.changes != Changes::default();
         if !has_work || now < self.begin {
             return;
         }
@@ -236,7 +237,7 @@ impl State {
 
     /// Whether everything that was there is delivered.
     fn is_done(&self) -> bool {
-        let is_idle = self.sending.is_none() && self.next.is_none() && self.work.delivered.is_none();
+        let is_idle = self.sending.is_none() && self.next.is_none() && self.work.delivered.is_empty();
         is_idle && self.follower.as_ref().is_some_and(Follower::is_done)
     }
 
@@ -245,15 +246,13 @@ impl State {
         if let Some(step) = self.step.take() {
             self.follower = Some(step.await.map_err(|error| defect(&error))?.follower);
         }
-        let mut delivered = self.work.delivered.take();
+        let mut delivered = self.work.delivered;
         if let Some(sending) = self.sending.take() {
-            delivered = timeout(LAST_ROUND, sending).await.ok().or(delivered);
+            delivered.extend(timeout(LAST_ROUND, sending).await.ok());
         }
         let Some(mut follower) = self.follower else { return Ok(()) };
         let last = spawn_blocking(move || {
-            if let Some(round) = &delivered {
-                follower.deliver(round);
-            }
+            delivered.iter().for_each(|round| follower.deliver(round));
             follower.close();
         });
         last.await.map_err(|error| defect(&error))
@@ -263,9 +262,7 @@ impl State {
 /// Does blocking work.
 fn step(mut follower: Follower, work: &Work) -> Step {
     let (now, wall) = (Instant::now(), SystemTime::now());
-    if let Some(round) = &work.delivered {
-        follower.deliver(round);
-    }
+    work.delivered.iter().for_each(|round| follower.deliver(round));
     let strangers = work.changes.written.iter().filter(|path| follower.touch(path)).count();
     if work.changes.look || strangers > 0 {
         follower.look(now, wall);

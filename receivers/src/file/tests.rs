@@ -173,6 +173,23 @@ async fn what_was_on_its_way_at_the_stop_is_read_again() {
 }
 
 #[tokio::test]
+async fn several_rounds_that_are_taken_during_one_step_all_count_as_delivered() {
+    let root = tempfile::tempdir().unwrap();
+    // Rounds are taken at once, while a step has many files to look at.
+    for file in 0..300 {
+        let text: String = (0..2000).map(|line| format!("{file} {line}\n")).collect();
+        fs::write(root.path().join(format!("{file}.log")), text).unwrap();
+    }
+    let work = Work::start(root, "", true, Probe::new()).await;
+    let Work { root, probe, task, .. } = work;
+    tokio::time::timeout(Duration::from_secs(60), task).await.unwrap().unwrap().unwrap();
+    assert_eq!(bodies(&probe).len(), 300 * 2000);
+    let work = Work::start(root, "", true, Probe::new()).await;
+    work.task.await.unwrap().unwrap();
+    assert!(bodies(&work.probe).is_empty());
+}
+
+#[tokio::test]
 async fn until_the_end_means_that_everything_is_delivered() {
     let root = tempfile::tempdir().unwrap();
     let text: String = (0..100_000).map(|number| format!("line {number}\n")).collect();

@@ -11,7 +11,7 @@ mod wire;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
-use watershed_pipeline::parse::severity;
+use watershed_pipeline::parse::{hex, severity};
 use watershed_pipeline::{AttributesMut, RecordMut, Value};
 
 use super::content::{Content, Declared};
@@ -20,7 +20,6 @@ use super::items::{Item, each_object};
 use super::preset::{Form, Sent};
 use super::records::{Outcome, Records};
 use super::service::empty;
-use crate::parsers::keys::hex;
 use crate::server::Reply;
 
 /// Where it sends.

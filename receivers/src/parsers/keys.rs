@@ -22,7 +22,7 @@
 //!
 //! Without a body among the fields, the whole line stays the body.
 
-use watershed_pipeline::parse::{Entries, Layout, Zone, severity, time};
+use watershed_pipeline::parse::{Entries, Layout, Zone, hex, severity, time};
 use watershed_pipeline::{Map, RecordMut, Value};
 
 /// What times are read against.
@@ -335,18 +335,6 @@ fn flags(value: Value<'_>) -> Option<u32> {
         Value::Str(text) => hex::<1>(text).map(|[flags]| flags.into()),
         _ => None,
     }
-}
-
-/// Bytes of twice as many hexadecimal digits.
-pub(crate) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    (pairs.len() == N && rest.is_empty()).then_some(())?;
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        let digit = |letter: &u8| char::from(*letter).to_digit(16);
-        *byte = u8::try_from(digit(high)? * 16 + digit(low)?).ok()?;
-    }
-    Some(bytes)
 }
 
 /// Entries of an object that become attributes at most; one with more stays whole, because setting attributes takes time

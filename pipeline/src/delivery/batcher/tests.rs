@@ -156,3 +156,15 @@ async fn the_rest_of_a_batch_of_which_a_record_is_lost_is_sent_under_another_id(
     assert_eq!(all, [2, 3, 4, 5]);
     assert!(loads.iter().all(|load| load.batch().id() != id && !load.batch().may_have_been_sent()));
 }
+
+#[tokio::test]
+async fn the_time_of_receipt_outlives_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = Run::start(directory.path(), 1, 0).await;
+    let mut batch = Batch::builder(Signal::Logs).record(|log| log.set_body(1)).build();
+    batch.set_received(34);
+    run.queue.put(Load::new(batch, &run.ledger)).await;
+    drop(run);
+    let run = Run::start(directory.path(), 1, 0).await;
+    assert_eq!(run.take(1).await[0].batch().received(), 34);
+}

@@ -192,7 +192,7 @@ impl<'l> Scanner<'l> {
         Ok(())
     }
 
-    /// The character of `\uXXXX`, or of two of them, after the `u`.
+    /// The character that four hexadecimal digits after `\u` stand for, or two such escapes.
     fn unicode(&mut self) -> Result<char, JsonError> {
         let first = self.four_digits()?;
         if !(0xD800..0xDC00).contains(&first) || !self.rest().starts_with(b"\\u") {

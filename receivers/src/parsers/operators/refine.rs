@@ -2,13 +2,12 @@
 
 use watershed_config::BuildError;
 use watershed_pipeline::parse::severity::{self, SeverityMapping, SeverityMatch};
-use watershed_pipeline::parse::{Layout, Zone, time};
+use watershed_pipeline::parse::{Layout, Zone, hex, time};
 use watershed_pipeline::{AnyValue, Literal, Value};
 
 use super::entry::Entry;
 use super::path::Path;
 use super::settings::{LayoutType, Severity, Source, Time, Trace};
-use crate::parsers::keys::hex;
 
 type Outcome = Result<(), &'static str>;
 
