@@ -50,9 +50,9 @@
 //! writes down what it merged before it is sent, so that the same rows go out under the same number after a crash.
 //! Other sizes: `sending_queue: {batch: {min_size: 50000, flush_timeout: 5s}}`; `min_size: 1` sends batches as they come.
 //!
-//! **A `Distributed` table** of your own is written to like any other, and tokens reach the shards. Its sharding key has to
-//! depend on the row alone, such as `cityHash64(TraceId)`, and not on chance (`rand()`): else an insert that reached some of
-//! the shards is split differently when it is sent again, and rows are lost. The server answers when it has the rows on its
+//! **A `Distributed` table** of your own is written to like any other, and tokens reach the shards. Let its sharding key
+//! depend on the row alone, such as `cityHash64(TraceId)`, and not on chance (`rand()`), so that an insert that reached only
+//! some of the shards is split in the same way when it is sent again. The server answers when it has the rows on its
 //! own disk; with `connection_params: {distributed_foreground_insert: 1}` it answers when the shards have them.
 //!
 //! **A crash of ClickHouse** can leave a token in a table that is not replicated without the rows that belong to it. So
