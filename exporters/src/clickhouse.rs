@@ -16,6 +16,14 @@
 //! missing, or that cannot hold what belongs there, is named in the error. A ClickHouse that is down at the start is no
 //! error: tables are looked at with the first batch.
 //!
+//! **Versions.** Which tables were created here, in which version and by which program, is written down in
+//! `watershed_schema_versions` in the same database. A later program adds the columns that its version of such a table has
+//! more (`ALTER TABLE … ADD COLUMN`). A table that is not written down there, because the Collector or you created it, is
+//! never altered. A table that a newer program has brought up to date is refused before the first insert, with what to do
+//! about it. Several processes may start at the same time. `create_schema` takes the rights CREATE TABLE, CREATE VIEW and
+//! ALTER ADD COLUMN, SELECT and INSERT for `watershed_schema_versions`, and CREATE DATABASE where the database is missing;
+//! with `create_schema: false` tables are used as they are.
+//!
 //! Columns of a table of your own are named by the names that they have in the Collector's tables; `null` leaves one out:
 //!
 //! ```yaml
@@ -41,6 +49,11 @@
 //! part that ClickHouse has to merge; the files of the Collector have the `batch` processor for it. The queue on disk
 //! writes down what it merged before it is sent, so that the same rows go out under the same number after a crash.
 //! Other sizes: `sending_queue: {batch: {min_size: 50000, flush_timeout: 5s}}`; `min_size: 1` sends batches as they come.
+//!
+//! **A `Distributed` table** of your own is written to like any other, and tokens reach the shards. Let its sharding key
+//! depend on the row alone, such as `cityHash64(TraceId)`, and not on chance (`rand()`), so that an insert that reached only
+//! some of the shards is split in the same way when it is sent again. The server answers when it has the rows on its
+//! own disk; with `connection_params: {distributed_foreground_insert: 1}` it answers when the shards have them.
 //!
 //! **A crash of ClickHouse** can leave a token in a table that is not replicated without the rows that belong to it. So
 //! when an attempt had no answer, and the server has started since, the rows are compared with those of the table after
@@ -73,10 +86,12 @@ mod map;
 mod measure;
 mod metric_columns;
 mod row;
+mod schema;
 mod server;
 mod tables;
 mod texts;
 mod verdict;
+mod versions;
 mod wire;
 
 #[cfg(test)]
@@ -132,7 +147,8 @@ pub(crate) struct Config {
     /// How long rows are kept, in tables that are created here. Default 0: for ever.
     #[serde(default = "ttl")]
     ttl: Period,
-    /// Whether tables that are not there are created. Default `true`; switch it off where the user may not.
+    /// Whether tables that are not there are created, and those that were created here brought up to date. Default `true`;
+    /// switch it off where the user may not.
     #[serde(default = "create_schema")]
     create_schema: bool,
     /// How bodies are made smaller. Default `lz4`; `zstd` makes half the bytes of it, for a little more time here and on the server.
@@ -322,6 +338,7 @@ impl Config {
             ttl: self.ttl.duration(),
             json: self.json,
             columns: [&self.columns.logs, &self.columns.traces, &self.columns.metrics].map(Clone::clone),
+            migrations: versions::MIGRATIONS,
         }
     }
 }

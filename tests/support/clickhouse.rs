@@ -26,11 +26,18 @@ pub(crate) const READER: &str = "reader";
 const EXTRA_USERS: &str = "<reader><password/><networks><ip>::/0</ip></networks><profile>default</profile>\
     <quota>default</quota><grants><query>GRANT SELECT, SHOW COLUMNS ON *.*</query></grants></reader>";
 
+/// The name of the cluster that [`Server::sharded`] makes.
+pub(crate) const CLUSTER: &str = "shards";
+
 /// A running server.
 pub(crate) struct Server {
     host: String,
     process: Option<Child>,
     folder: PathBuf,
+    /// Part of its configuration, as XML.
+    config: String,
+    /// The port of the protocol in which servers talk; 0 is any.
+    tcp_port: u16,
 }
 
 impl Server {
@@ -40,7 +47,7 @@ impl Server {
         SHARED.get_or_init(|| match std::env::var("CLICKHOUSE_URL") {
             Ok(url) => {
                 let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-                Self { host, process: None, folder: PathBuf::new() }
+                Self { host, process: None, folder: PathBuf::new(), config: String::new(), tcp_port: 0 }
             }
             Err(_) => Self::own(free_port()),
         })
@@ -57,9 +64,23 @@ impl Server {
 
     /// A server for one test, which may stop and kill it.
     pub(crate) fn own(port: u16) -> Self {
+        Self::configured(port, 0, String::new())
+    }
+
+    /// Two servers for one test, which both know the other and themselves as the shards of [`CLUSTER`].
+    pub(crate) fn sharded() -> [Self; 2] {
+        let ports = [free_port(), free_port()];
+        let shard =
+            |port| format!("<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>");
+        let shards: String = ports.map(shard).concat();
+        let config = format!("<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers>");
+        ports.map(|tcp_port| Self::configured(free_port(), tcp_port, config.clone()))
+    }
+
+    fn configured(port: u16, tcp_port: u16, config: String) -> Self {
         let folder = target().join(format!("clickhouse-engine/data-{}-{port}", std::process::id()));
-        let process = Some(launch(port, &folder));
-        Self { host: format!("127.0.0.1:{port}"), process, folder }
+        let process = Some(launch(port, tcp_port, &folder, &config));
+        Self { host: format!("127.0.0.1:{port}"), process, folder, config, tcp_port }
     }
 
     /// `http://host:port`.
@@ -108,7 +129,7 @@ impl Server {
     /// Starts it again after [`Server::crash`], with its data and at its address.
     pub(crate) fn recover(&mut self) {
         let port = self.host.rsplit_once(':').unwrap().1.parse().unwrap();
-        self.process = Some(launch(port, &self.folder));
+        self.process = Some(launch(port, self.tcp_port, &self.folder, &self.config));
     }
 }
 
@@ -128,17 +149,22 @@ impl Drop for Server {
 }
 
 /// Starts the engine and waits until it answers.
-fn launch(port: u16, folder: &Path) -> Child {
+fn launch(port: u16, tcp_port: u16, folder: &Path, config: &str) -> Child {
     let launcher = root().join("tests/support/clickhouse_http.py");
     let users = folder.with_extension("users.xml");
+    let extra = folder.with_extension("config.xml");
     let python = installed();
     fs::write(&users, EXTRA_USERS).unwrap();
+    fs::write(&extra, config).unwrap();
     let mut process = Command::new(python)
         .arg(&launcher)
-        .args(["--remove", "--exit-with-stdin", "--tcp-port", "0", "--http-port", &port.to_string()])
+        .args(["--remove", "--exit-with-stdin", "--http-port", &port.to_string()])
+        .args(["--tcp-port", &tcp_port.to_string()])
         .args(["--user", USER, "--password", PASSWORD])
         .arg("--extra-users")
         .arg(&users)
+        .arg("--extra-config")
+        .arg(&extra)
         .arg("--path")
         .arg(folder)
         .stdin(Stdio::piped())
@@ -150,6 +176,7 @@ fn launch(port: u16, folder: &Path) -> Child {
     let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with("ready ")));
     assert!(is_ready, "the engine did not start; try: python3 {} --path /tmp/x", launcher.display());
     fs::remove_file(users).unwrap();
+    fs::remove_file(extra).unwrap();
     process
 }
 

@@ -16,6 +16,7 @@ use super::body::checksum;
 use super::doubt::Doubts;
 use super::layout::{Described, Layout};
 use super::row::{self, Row};
+use super::schema::{Schema, Unready};
 use super::server::{Servers, failure};
 use super::tables::{KINDS, Naming, Table};
 use super::verdict::{Failure, Reaction};
@@ -67,6 +68,12 @@ impl Delivery {
 
     pub(super) fn naming(&self) -> &Naming {
         &self.naming
+    }
+
+    /// What a later version of the program would write to.
+    #[cfg(test)]
+    pub(super) fn set_migrations(&mut self, migrations: &'static [super::versions::Migration]) {
+        self.naming.migrations = migrations;
     }
 
     /// Inserts a batch, into as many tables as it takes.
@@ -199,11 +206,16 @@ impl Delivery {
         Ok((layout, true))
     }
 
-    /// Creates the table if it is not there, and looks at it.
+    /// Creates the table if it is not there, brings it up to date if it is ours, and looks at it.
     async fn look(&self, url: &Url, table: Table) -> Result<Layout, Failure> {
         let session = self.servers.session(url)?;
         let creates = self.create_schema && !self.naming.is_foreign(table);
-        let uncreated = if creates { self.create(&session, url, table).await.err() } else { None };
+        let schema = Schema { session: &session, url, naming: &self.naming };
+        let uncreated = match if creates { schema.prepare(table).await } else { Ok(()) } {
+            Ok(()) => None,
+            Err(Unready::Newer(reason)) => return Err(Failure::person(reason)),
+            Err(Unready::Failed(failure)) => Some(failure),
+        };
         let query = format!("DESCRIBE TABLE {}", self.naming.quoted(table));
         let described = session.query_raw(&query).fetch_all::<Described>().await;
         match (described, uncreated) {
@@ -212,7 +224,7 @@ impl Delivery {
                     // Somebody else has created the table, for a user who may not.
                     tracing::warn!(
                         reason = failure.reason,
-                        "tables cannot be created; using those that are there"
+                        "tables cannot be created or brought up to date; using those that are there"
                     );
                 }
                 let engine = session.query_raw(&self.naming.engine_of(table)).fetch_one::<String>().await;
@@ -226,21 +238,6 @@ impl Delivery {
                 Err(if is_final { Failure { reaction: Reaction::Person, ..failure } } else { failure })
             }
         }
-    }
-
-    async fn create(&self, session: &clickhouse::Client, url: &Url, table: Table) -> Result<(), Failure> {
-        let sort = |error| failure(url, &error);
-        let version: String = session.query_raw("SELECT version()").fetch_one().await.map_err(sort)?;
-        let session = if self.naming.json {
-            session.clone().with_setting("enable_json_type", "1")
-        } else {
-            session.clone()
-        };
-        let statements = self.naming.create_database().into_iter();
-        for statement in statements.chain(self.naming.create(table, number_of(&version))) {
-            session.query_raw(&statement).execute().await.map_err(sort)?;
-        }
-        Ok(())
     }
 
     fn is_done(&self, token: &str, table: Table) -> bool {
@@ -298,12 +295,6 @@ fn token(batch: &Batch) -> String {
         return format!("{:032x}", batch.id());
     }
     checksum(&batch.to_otlp()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The first two numbers of a version.
-fn number_of(version: &str) -> (u32, u32) {
-    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or_default());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use watershed_config::{ConfigErrors, Section};
 use watershed_pipeline::Extensions;
 
 use super::layout::{Described, Layout};
+use super::schema::Schema;
 use super::server::{failure, name_of};
 use super::tables::{Naming, Table};
 use super::verdict::{Failure, Reaction};
@@ -95,6 +96,10 @@ async fn examine_table(
         }
         Err(failure) => return Ok(vec![Finding::problem(failure.reason)]),
     };
+    let schema = Schema { session, url, naming };
+    if creates && let Some(reason) = schema.refusal(table).await? {
+        return Ok(vec![Finding::problem(reason)]);
+    }
     let mut findings = vec![match Layout::new(naming, table, "", &described) {
         Ok(layout) => {
             Finding::good(format!("table {name} fits: {} columns are filled", layout.columns.len()))

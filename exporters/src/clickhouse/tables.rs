@@ -13,6 +13,7 @@ use watershed_pipeline::MetricKind;
 use super::columns::{LOGS, TRACES};
 use super::field::Wanted;
 use super::metric_columns;
+use super::versions::Migration;
 
 /// Inserts that a table created here remembers.
 const REMEMBERED_INSERTS: u32 = 1000;
@@ -49,6 +50,17 @@ pub(super) struct Naming {
     pub(super) json: bool,
     /// Columns with other names than in the Collector's tables: of logs, traces and metrics.
     pub(super) columns: [BTreeMap<String, Option<String>>; 3],
+    /// What the tables have beyond their first versions.
+    pub(super) migrations: &'static [Migration],
+}
+
+/// A table, or a view that fills one.
+pub(super) struct Creation {
+    /// Without the database.
+    pub(super) name: String,
+    /// What creates it, if it is not there.
+    pub(super) statement: String,
+    pub(super) is_view: bool,
 }
 
 impl Table {
@@ -165,12 +177,12 @@ impl Naming {
 
     /// The question for the engine of a table.
     pub(super) fn engine_of(&self, table: Table) -> String {
-        let literal = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         let (database, name) = (literal(&self.database), literal(self.name(table)));
         format!("SELECT engine FROM system.tables WHERE database = {database} AND name = {name}")
     }
 
-    fn qualified(&self, name: &str) -> String {
+    /// Database and table as they stand in a query, for a table of this name.
+    pub(super) fn qualified(&self, name: &str) -> String {
         format!("{}.{}", quoted(&self.database), quoted(name))
     }
 
@@ -181,23 +193,16 @@ impl Naming {
         (self.database != "default").then_some(statement)
     }
 
-    /// The statements that create a table and what belongs to it; the server's version decides about its indexes.
-    pub(super) fn create(&self, table: Table, version: (u32, u32)) -> Vec<String> {
+    /// A table and what belongs to it; the server's version decides about its indexes.
+    pub(super) fn create(&self, table: Table, version: (u32, u32)) -> Vec<Creation> {
         let name = self.name(table);
-        let fill = |template: &str, field: &str| self.fill(template, name, field);
+        let create = |suffix: &str, template: &str, time: &str| Creation {
+            name: format!("{name}{suffix}"),
+            statement: self.fill(template, name, time),
+            is_view: template.starts_with("CREATE MATERIALIZED VIEW"),
+        };
         match table {
-            Table::Logs if self.json => {
-                vec![fill(include_str!("sql/logs_json.sql"), "toDateTime(Timestamp)")]
-            }
-            Table::Logs => {
-                let indexes = if version >= (26, 2) {
-                    include_str!("sql/logs_indexes_text.sql")
-                } else {
-                    include_str!("sql/logs_indexes_bloom.sql")
-                };
-                let template = include_str!("sql/logs.sql").replace("{indexes}", &indented(indexes));
-                vec![fill(&template, "toDateTime(Timestamp)")]
-            }
+            Table::Logs => vec![create("", &self.logs_template(version), "toDateTime(Timestamp)")],
             Table::Traces => {
                 let spans = if self.json {
                     include_str!("sql/traces_json.sql")
@@ -205,9 +210,9 @@ impl Naming {
                     include_str!("sql/traces.sql")
                 };
                 vec![
-                    fill(spans, "toDateTime(Timestamp)"),
-                    fill(include_str!("sql/trace_times.sql"), "toDateTime(Start)"),
-                    fill(include_str!("sql/trace_times_view.sql"), ""),
+                    create("", spans, "toDateTime(Timestamp)"),
+                    create("_trace_id_ts", include_str!("sql/trace_times.sql"), "toDateTime(Start)"),
+                    create("_trace_id_ts_mv", include_str!("sql/trace_times_view.sql"), ""),
                 ]
             }
             Table::Metrics(kind) => {
@@ -222,9 +227,21 @@ impl Naming {
                     MetricKind::Summary => include_str!("sql/metrics_summary.sql"),
                 };
                 let template = include_str!("sql/metrics.sql").replace("{columns}", &indented(columns));
-                vec![fill(&template, "toDateTime(TimeUnix)")]
+                vec![create("", &template, "toDateTime(TimeUnix)")]
             }
         }
+    }
+
+    fn logs_template(&self, version: (u32, u32)) -> String {
+        if self.json {
+            return include_str!("sql/logs_json.sql").to_owned();
+        }
+        let indexes = if version >= (26, 2) {
+            include_str!("sql/logs_indexes_text.sql")
+        } else {
+            include_str!("sql/logs_indexes_bloom.sql")
+        };
+        include_str!("sql/logs.sql").replace("{indexes}", &indented(indexes))
     }
 
     fn fill(&self, template: &str, name: &str, time: &str) -> String {
@@ -237,15 +254,17 @@ impl Naming {
         };
         template
             .replace("{cluster}", &self.on_cluster())
-            .replace("{engine}", &self.engine)
             .replace("{ttl}\n", &self.ttl(time))
             .replace("{settings}", &settings)
             .replace("{table}", &self.qualified(name))
             .replace("{lookup}", &self.qualified(&format!("{name}_trace_id_ts")))
             .replace("{view}", &self.qualified(&format!("{name}_trace_id_ts_mv")))
+            // Last, because its parameters may have a `{table}` that is ClickHouse's own.
+            .replace("{engine}", &self.engine)
     }
 
-    fn on_cluster(&self) -> String {
+    /// What follows the name in statements that are for a whole cluster.
+    pub(super) fn on_cluster(&self) -> String {
         if self.cluster.is_empty() { String::new() } else { format!(" ON CLUSTER {}", quoted(&self.cluster)) }
     }
 
@@ -268,27 +287,40 @@ pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
+/// Text between quotation marks.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Texts between quotation marks, with commas.
+pub(super) fn literals(texts: &[&str]) -> String {
+    texts.iter().map(|text| literal(text)).collect::<Vec<_>>().join(", ")
+}
+
 fn indented(lines: &str) -> String {
     lines.trim_end().replace('\n', "\n    ")
+}
+
+/// Names for tests.
+#[cfg(test)]
+pub(super) fn naming() -> Naming {
+    Naming {
+        database: "db".into(),
+        logs: "logs".into(),
+        traces: "traces".into(),
+        metrics: ["g", "s", "h", "e", "q"].map(str::to_owned),
+        cluster: String::new(),
+        engine: "MergeTree".into(),
+        ttl: Duration::from_secs(72 * 3600),
+        json: false,
+        columns: Default::default(),
+        migrations: &[],
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn naming() -> Naming {
-        Naming {
-            database: "db".into(),
-            logs: "logs".into(),
-            traces: "traces".into(),
-            metrics: ["g", "s", "h", "e", "q"].map(str::to_owned),
-            cluster: String::new(),
-            engine: "MergeTree".into(),
-            ttl: Duration::from_secs(72 * 3600),
-            json: false,
-            columns: Default::default(),
-        }
-    }
 
     #[test]
     fn wrong_names_of_columns_are_told_with_what_there_is() {
@@ -311,8 +343,8 @@ mod tests {
     fn no_placeholder_is_left_and_no_two_statements_are_equal() {
         for json in [false, true] {
             let naming = Naming { json, ..naming() };
-            let statements: Vec<String> =
-                Table::all().flat_map(|table| naming.create(table, (26, 9))).collect();
+            let creations = Table::all().flat_map(|table| naming.create(table, (26, 9)));
+            let statements: Vec<String> = creations.map(|creation| creation.statement).collect();
             assert_eq!(statements.len(), 9);
             for statement in &statements {
                 let rest = statement.replace("{ttl}", "");
@@ -325,14 +357,14 @@ mod tests {
     fn cluster_engine_and_ttl_stand_in_the_statements() {
         let naming = Naming {
             cluster: "c`1".into(),
-            engine: "ReplicatedMergeTree('/t/{shard}', '{replica}')".into(),
+            engine: "ReplicatedMergeTree('/t/{shard}/{table}', '{replica}')".into(),
             ttl: Duration::from_secs(90 * 60),
             ..naming()
         };
-        let statement = &naming.create(Table::Logs, (25, 8))[0];
+        let statement = &naming.create(Table::Logs, (25, 8))[0].statement;
         for part in [
             "`db`.`logs` ON CLUSTER `c\\`1` (",
-            "ENGINE = ReplicatedMergeTree('/t/{shard}', '{replica}')\n",
+            "ENGINE = ReplicatedMergeTree('/t/{shard}/{table}', '{replica}')\n",
             "TTL toDateTime(Timestamp) + toIntervalMinute(90)\n",
             "bloom_filter",
         ] {
@@ -345,7 +377,7 @@ mod tests {
     #[test]
     fn tables_that_are_not_replicated_remember_inserts() {
         for table in Table::all() {
-            let statement = &naming().create(table, (26, 9))[0];
+            let statement = &naming().create(table, (26, 9))[0].statement;
             assert!(statement.contains("non_replicated_deduplication_window = 1000"), "{statement}");
         }
     }

@@ -101,8 +101,8 @@ fn reaction(code: u32, text: &str) -> Reaction {
         // ACCESS_DENIED, AUTHENTICATION_FAILED.
         81 | 115 | 164 | 192..=195 | 291 | 392 | 452 | 497 | 516 => Reaction::Person,
         // Of this server alone: NETWORK_ERROR, NO_ZOOKEEPER, ABORTED, TABLE_IS_READ_ONLY, NOT_ENOUGH_SPACE,
-        // SERVER_OVERLOADED, KEEPER_EXCEPTION.
-        210 | 225 | 236 | 242 | 243 | 745 | 999 => Reaction::Elsewhere,
+        // SERVER_OVERLOADED, TABLE_IS_PERMANENTLY_READ_ONLY, KEEPER_EXCEPTION.
+        210 | 225 | 236 | 242 | 243 | 745 | 774 | 999 => Reaction::Elsewhere,
         _ => Reaction::Wait,
     }
 }
@@ -113,6 +113,7 @@ fn advice(code: u32) -> Option<&'static str> {
         192..=195 | 516 => "check username and password",
         81 => "create the database, or name another with `database`",
         60 => "create the table, or set `create_schema: true`",
+        774 => "run ALTER TABLE … MODIFY SETTING table_readonly = 0 to let it take data again",
         497 | 291 => "give the user the right that is named here",
         115 => "remove the setting from endpoint or connection_params",
         164 | 452 => {

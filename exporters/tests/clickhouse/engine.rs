@@ -7,6 +7,12 @@ mod support;
 mod columns;
 #[path = "crash.rs"]
 mod crash;
+#[path = "distributed.rs"]
+mod distributed;
+#[path = "failures.rs"]
+mod failures;
+#[path = "versions.rs"]
+mod versions;
 
 use std::time::Duration;
 
@@ -437,7 +443,7 @@ async fn the_collectors_older_metrics_tables_keep_nanoseconds() {
     let database = server.database();
     let exporter = exporter_to(server, &database, "");
     for (kind, _, _) in expected_metrics() {
-        let statement = exporter.0.naming().create(Table::Metrics(kind), (26, 9)).remove(0);
+        let statement = exporter.0.naming().create(Table::Metrics(kind), (26, 9)).remove(0).statement;
         let older = statement
             .replace("Unix DateTime", "Unix DateTime64(9)")
             .replace("MetricName LowCardinality(String)", "MetricName String");
@@ -572,7 +578,7 @@ async fn a_column_that_cannot_hold_its_values_is_named() {
     let server = Server::shared();
     let database = server.database();
     let exporter = exporter_to(server, &database, "");
-    let statement = exporter.0.naming().create(Table::Logs, (25, 0)).remove(0);
+    let statement = exporter.0.naming().create(Table::Logs, (25, 0)).remove(0).statement;
     let kept: Vec<&str> = statement.lines().filter(|line| !line.contains("INDEX idx_log_attr")).collect();
     server.query(
         &kept
