@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use watershed_config::{ComponentId, ConfigErrors, Section};
-use watershed_pipeline::{Batch, Context, Exporter, ExporterConfig, Extensions, Kind, Signal};
+use watershed_pipeline::{Batch, Context, ExportError, ExporterConfig, Extensions, Kind, Signal};
 
 /// How long an answer is waited for.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,14 +102,14 @@ pub(crate) fn build<C: ExporterConfig>(
     built.map_err(|error| section.build_error(error).into())
 }
 
-/// Sends a request without any record for each address and signal.
+/// Sends a request without any record for each address and signal, by the given means.
 pub(crate) async fn send_nothing(
-    exporter: &impl Exporter,
+    send: impl AsyncFn(&Batch) -> Result<(), ExportError>,
     servers: impl IntoIterator<Item = (String, Signal)>,
 ) -> Report {
     let mut reports = Vec::new();
     for (address, signal) in servers {
-        let finding = match timeout(TIMEOUT, exporter.export(&Batch::new(signal))).await {
+        let finding = match timeout(TIMEOUT, send(&Batch::new(signal))).await {
             Ok(Ok(())) => Finding::good(format!("takes {signal}")),
             Ok(Err(error)) => Finding::problem(format!("does not take {signal}: {error}")),
             Err(_) => no_answer(),

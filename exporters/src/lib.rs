@@ -18,7 +18,7 @@ mod testing;
 pub mod clickhouse;
 mod debug;
 mod file;
-mod load_balancing;
+pub mod load_balancing;
 pub mod loki;
 mod nop;
 pub mod otlp_grpc;

@@ -41,6 +41,7 @@ mod routing;
 mod tests;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -48,14 +49,16 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
-use watershed_config::BuildError;
+use watershed_config::{BuildError, ConfigErrors, Section};
 use watershed_pipeline::{
-    Batch, Context, Counter, ExportError, Exporter, ExporterConfig, Reach, StartError, Unit,
+    Batch, Context, Counter, ExportError, Exporter, ExporterConfig, Extensions, Reach, Signal, StartError,
+    Unit,
 };
 
 use self::progress::{Attempt, Progress};
 use self::resolver::{Lookup, Resolver, Servers, System};
 use self::routing::{Router, RoutingKey, Share};
+use crate::check::{self, Finding, Report, ServerReport};
 use crate::client::grpc;
 
 /// Settings of the exporter.
@@ -101,6 +104,32 @@ impl JsonSchema for Elsewhere {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!(false)
     }
+}
+
+/// Sends an empty request for each of these signals to each server, given the section of an exporter and the extensions
+/// that it may name.
+///
+/// # Errors
+/// The section has mistakes.
+pub async fn check(
+    section: &Section,
+    signals: &[Signal],
+    extensions: &Arc<Extensions>,
+) -> Result<Report, ConfigErrors> {
+    let exporter = check::build::<Config>(section, extensions)?;
+    exporter.resolver.refresh().await;
+    let servers = exporter.resolver.servers();
+    let mut report = Report { servers: Vec::new() };
+    for (name, url) in servers.iter() {
+        let server = signals.iter().map(|signal| (name.to_owned(), *signal));
+        let answers = check::send_nothing(async |batch| exporter.sender.send(url, batch).await, server).await;
+        report.servers.extend(answers.servers);
+    }
+    if report.servers.is_empty() {
+        let finding = Finding::problem("no server is known; check `resolver.dns.hostname`".to_owned());
+        report.servers.push(ServerReport { address: "resolver".to_owned(), findings: vec![finding] });
+    }
+    Ok(report)
 }
 
 impl ExporterConfig for Config {

@@ -45,7 +45,8 @@ pub async fn check(
 ) -> Result<Report, ConfigErrors> {
     let exporter = check::build::<Config>(section, extensions)?;
     let server = |signal| (exporter.base.to_string(), signal);
-    Ok(check::send_nothing(&exporter, signals.iter().copied().map(server)).await)
+    Ok(check::send_nothing(async |batch| exporter.export(batch).await, signals.iter().copied().map(server))
+        .await)
 }
 
 impl ExporterConfig for Config {

@@ -138,7 +138,7 @@ pub async fn check(
         signals.contains(&signal).then_some((url, signal))
     };
     let servers: Vec<_> = Signal::ALL.into_iter().zip(&exporter.addresses).filter_map(server).collect();
-    Ok(check::send_nothing(&exporter, servers).await)
+    Ok(check::send_nothing(async |batch| exporter.export(batch).await, servers).await)
 }
 
 impl ExporterConfig for Config {

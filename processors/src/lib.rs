@@ -36,8 +36,8 @@ pub use redaction::{Redactor, RuleFile};
 pub static ALL: &[ProcessorFactory] = &[
     processor::<attributes::Config>(),
     processor::<batch::Config>(),
-    processor::<debug_on_error::Config>(),
     processor::<correlation::Config>(),
+    processor::<debug_on_error::Config>(),
     processor::<dedup::Config>(),
     processor::<filter::Config>(),
     processor::<lookup::Config>(),

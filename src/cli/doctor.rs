@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{Access, access, statvfs};
 use watershed_config::{ComponentId, ConfigErrors, Document, Section, load, process_environment};
 use watershed_exporters::check::{Finding, Report, Severity};
-use watershed_exporters::{clickhouse, loki, otlp_grpc, otlp_http};
+use watershed_exporters::{clickhouse, load_balancing, loki, otlp_grpc, otlp_http};
 use watershed_pipeline::{ExporterFactory, Extensions, Reach, Registry, Signal, StartError};
 use watershed_receivers::{http, otlp};
 
@@ -106,6 +106,7 @@ async fn examine_exporter(
 ) -> Option<Result<Report, ConfigErrors>> {
     Some(match type_name {
         "clickhouse" => clickhouse::check(section, extensions).await,
+        "load_balancing" => load_balancing::check(section, signals, extensions).await,
         "loki" => loki::check(section, extensions).await,
         "otlp_grpc" => otlp_grpc::check(section, signals, extensions).await,
         "otlp_http" => otlp_http::check(section, signals, extensions).await,

@@ -107,6 +107,11 @@ impl Servers {
         self.list.len()
     }
 
+    /// Name and address of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Url)> {
+        self.list.iter().map(|(name, url)| (name.as_str(), url))
+    }
+
     /// Name and address of one.
     pub(super) fn get(&self, position: usize) -> Option<(&str, &Url)> {
         self.list.get(position).map(|(name, url)| (name.as_str(), url))
