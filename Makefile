@@ -15,8 +15,8 @@ run: ## Runs watershed with CONFIG (default: examples/quickstart.yaml).
 test: ## Runs all tests.
 	$(CARGO) test --workspace
 
-test-long: ## Runs all tests with ten times the cases for each property, 100 kills and a backlog of 2 GiB.
-	PROPTEST_CASES=2560 KILL_CYCLES=100 BACKLOG_MIB=2048 $(CARGO) test --workspace
+test-long: ## Runs all tests with ten times the cases for each property, 100 kills, a backlog of 2 GiB and a soak of 10 minutes.
+	PROPTEST_CASES=2560 KILL_CYCLES=100 BACKLOG_MIB=2048 SOAK_SECONDS=600 $(CARGO) test --workspace
 
 lint: ## Checks the form, the lints and the documentation; the dependencies too where cargo-deny is installed.
 	$(CARGO) fmt --all --check

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod support {
+    pub(crate) mod memory;
     pub(crate) mod outcome;
     pub(crate) mod program;
     pub(crate) mod running;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use support::memory::peak_memory;
 use support::outcome::watershed;
 use support::program::config_file;
 use support::running::Running;
@@ -108,11 +110,4 @@ fn serve(mut stream: TcpStream, arrived: &AtomicU64) -> Option<()> {
         arrived.fetch_add(1, Ordering::Relaxed);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").ok()?;
     }
-}
-
-/// The most memory that a process had so far, in MiB.
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
 }
