@@ -2,11 +2,7 @@
 //!
 //! `cargo bench -p watershed-receivers --features testing --bench http` measures one core.
 
-#![expect(
-    missing_docs,
-    clippy::expect_used,
-    reason = "a benchmark, whose macros write undocumented functions"
-)]
+#![expect(clippy::expect_used, reason = "a benchmark may stop")]
 
 use std::hint::black_box;
 
