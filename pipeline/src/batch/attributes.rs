@@ -115,6 +115,18 @@ impl<'a> Attributes<'a> {
         Some(found.value.read(buffer).unwrap_or(Value::Empty))
     }
 
+    /// What `look` makes of keys, each with its value, in order. Only the values of these keys are read.
+    pub fn find_map_keys<T>(
+        self,
+        mut look: impl FnMut(&'a str) -> Option<T>,
+    ) -> impl Iterator<Item = (T, &'a str, Value<'a>)> {
+        let part = self.part;
+        self.attrs.iter().filter_map(move |attr| {
+            let key = part.buffer.text(part.keys.place(attr.key));
+            look(key).map(|found| (found, key, attr.value.read(&part.buffer).unwrap_or(Value::Empty)))
+        })
+    }
+
     /// Keys and values, in order. A value that was left out on the wire reads as [`Value::Empty`].
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> + Clone {
         let part = self.part;

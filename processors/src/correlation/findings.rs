@@ -38,10 +38,8 @@ pub(super) struct Findings<'a> {
 impl<'a> Findings<'a> {
     pub(super) fn of(record: Record<'a>, names: &Names) -> Self {
         let mut findings = Self::default();
-        for (key, value) in record.attributes().iter() {
-            if let Some(role) = names.role(key) {
-                findings.take(role, key, value);
-            }
+        for (role, key, value) in record.attributes().find_map_keys(|key| names.role(key)) {
+            findings.take(role, key, value);
         }
         if let Some(Value::Map(body)) = record.log().and_then(|log| log.body()) {
             for (key, value) in body.iter().take(ENTRIES_MAX) {

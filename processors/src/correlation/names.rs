@@ -63,12 +63,17 @@ pub(super) const BODY: Rank = 10_000;
 pub(super) const HEADER: Rank = 20_000;
 
 /// All names with their meaning.
-pub(super) struct Names(HashMap<Box<str>, Role>);
+pub(super) struct Names {
+    roles: HashMap<Box<str>, Role>,
+    /// The lengths of the names that begin with a byte, one bit each, both modulo 64: most keys are none of the names, and
+    /// are told by this without a hash.
+    lengths: [u64; 64],
+}
 
 impl Names {
     /// The known names, with further ones for correlation ids, headers in lower case, and, if asked for, those to rename.
     pub(super) fn new(own_ids: &[String], headers: &[String], renames: bool) -> Self {
-        let mut names = Self(HashMap::new());
+        let mut names = Self { roles: HashMap::new(), lengths: [0; 64] };
         let ids = [ID].into_iter().chain(own_ids.iter().map(String::as_str)).chain(IDS);
         names.add(ids, 0, Role::Id);
         for (rank, header) in (HEADER..).zip(headers) {
@@ -99,11 +104,20 @@ impl Names {
         role: impl Fn(Rank) -> Role,
     ) {
         for (rank, name) in (first..).zip(names) {
-            self.0.entry(name.into()).or_insert(role(rank));
+            self.roles.entry(name.into()).or_insert(role(rank));
+            let (first, length) = shape(name);
+            self.lengths.iter_mut().skip(first).take(1).for_each(|lengths| *lengths |= length);
         }
     }
 
     pub(super) fn role(&self, key: &str) -> Option<Role> {
-        self.0.get(key).copied()
+        let (first, length) = shape(key);
+        let may_be = self.lengths.get(first).is_some_and(|lengths| lengths & length != 0);
+        may_be.then(|| self.roles.get(key).copied()).flatten()
     }
+}
+
+/// The first byte and the bit of the length of a name.
+fn shape(name: &str) -> (usize, u64) {
+    (usize::from(name.as_bytes().first().copied().unwrap_or_default() % 64), 1 << (name.len() % 64))
 }
