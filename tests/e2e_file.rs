@@ -55,7 +55,7 @@ fn start(root: &Path) -> Child {
         .unwrap()
 }
 
-/// Writes numbered lines and rotates, by renaming and by copying and truncating, until told to stop. Gives their number.
+/// Writes numbered lines and rotates by renaming, until told to stop. Gives their number.
 fn write(root: &Path, stop: &AtomicBool) -> usize {
     let current = root.join("logs/app.log");
     let mut file = OpenOptions::new().create(true).append(true).open(&current).unwrap();

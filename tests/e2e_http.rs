@@ -1,4 +1,4 @@
-//! The receiver `http` in the program: what simple clients send comes out at the other end, and is there after a crash.
+//! The receiver `http` in the program: what simple clients send comes out at the other end.
 #![cfg(test)]
 
 mod support {

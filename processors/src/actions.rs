@@ -2,6 +2,8 @@
 //!
 //! Not a component: the part that both share, free of signals and batches.
 
+mod editable;
+
 use std::borrow::Cow;
 
 use regex::{Regex, RegexBuilder};
@@ -9,9 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use watershed_config::BuildError;
-use watershed_pipeline::{
-    AnyValue, Attributes, AttributesMut, IntoValue, Literal, Metadata, RecordMut, Value, json_text,
-};
+use watershed_pipeline::{AnyValue, Literal, Metadata, Value, json_text};
+
+use editable::Editable;
 
 /// How large a compiled regular expression may be, in bytes.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
@@ -113,38 +115,6 @@ struct Keys {
     key: Option<String>,
     pattern: Option<Regex>,
 }
-
-/// What actions are applied to: the attributes of a record, a resource or a scope.
-pub(crate) trait Editable {
-    fn view(&self) -> Attributes<'_>;
-    fn set(&mut self, key: &str, value: impl IntoValue);
-    fn remove(&mut self, key: &str);
-    fn retain(&mut self, keep: impl Fn(&str) -> bool);
-}
-
-macro_rules! editable {
-    ($type:ident, $attributes:ident) => {
-        impl Editable for $type<'_> {
-            fn view(&self) -> Attributes<'_> {
-                self.$attributes()
-            }
-
-            fn set(&mut self, key: &str, value: impl IntoValue) {
-                self.set_attribute(key, value);
-            }
-
-            fn remove(&mut self, key: &str) {
-                self.remove_attribute(key);
-            }
-
-            fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-                self.retain_attributes(|key, _| keep(key));
-            }
-        }
-    };
-}
-editable!(RecordMut, attributes);
-editable!(AttributesMut, view);
 
 impl Actions {
     /// Compiles a list of actions, which stands at `path` of the settings.

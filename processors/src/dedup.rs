@@ -48,8 +48,8 @@ use watershed_pipeline::{
     Batch, Condition, Context, Counter, LogCondition, Out, Processor, ProcessorConfig, Signal, State, Unit,
 };
 
-use crate::key::{Field, Hashes, default_tenant_attributes};
-use crate::memory::Memory;
+use crate::key::{Field, default_tenant_attributes};
+use crate::memory::Shared;
 use ids::Ids;
 use keys::Keys;
 use windows::{Repeat, Windows};
@@ -89,12 +89,6 @@ pub(crate) struct Config {
     #[serde(skip)]
     #[schemars(skip)]
     shared: Shared,
-}
-
-#[derive(Default)]
-struct Shared {
-    memory: Memory,
-    hashes: Hashes,
 }
 
 fn default_count_attribute() -> String {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use watershed_config::ByteSize;
 
+use crate::key::Hashes;
+
 /// What all lanes take together, in bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
@@ -17,6 +19,13 @@ pub(crate) struct Share {
     used: Arc<AtomicUsize>,
     own: usize,
     max: usize,
+}
+
+/// What the lanes of a processor with keys share: the bound, and hashes that are the same in all of them.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub(crate) memory: Memory,
+    pub(crate) hashes: Hashes,
 }
 
 impl Memory {

@@ -33,7 +33,7 @@ use watershed_pipeline::{
 };
 
 use crate::key::{Field, Hashes, Key};
-use crate::memory::{Memory, Share};
+use crate::memory::{Share, Shared};
 
 /// What a key takes: its entry in the map with links, and the room that the map has to spare.
 const KEY_SIZE: usize = 2 * (size_of::<Key>() + size_of::<Allowance>() + 16);
@@ -70,12 +70,6 @@ pub(crate) struct Config {
     #[serde(skip)]
     #[schemars(skip)]
     shared: Shared,
-}
-
-#[derive(Default)]
-struct Shared {
-    memory: Memory,
-    hashes: Hashes,
 }
 
 fn by_service() -> Vec<Field> {

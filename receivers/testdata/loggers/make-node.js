@@ -1,3 +1,4 @@
+// Writes the samples of pino and winston; README.md beside it says how to run it.
 const fs = require('fs');
 const pino = require('pino');
 const out = fs.openSync('pino.log', 'w');

@@ -1,3 +1,4 @@
+# Writes the samples of Python's `logging`; README.md beside it says how to run it.
 import json, logging, sys
 FORMATS = {
     'python-dash.log': dict(format='%(asctime)s - %(name)s - %(levelname)s - %(message)s'),
